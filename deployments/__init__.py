@@ -1,0 +1,1 @@
+"""Where things run: this machine, Supabase, the host."""

@@ -1,0 +1,1 @@
+"""Everything on one machine: servers, worker and the demo."""

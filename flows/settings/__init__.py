@@ -1,0 +1,95 @@
+"""All settings, typed and frozen; no other module reads the environment.
+
+Every field can be set as `RERANKER_<SECTION>__<FIELD>`, for example `RERANKER_TRAINING__EPOCHS=2`, or in a
+`.env` file in the working directory. Capabilities take the section they need as an argument.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flows.settings.sections import (
+    CleaningSettings,
+    DriftSettings,
+    GateSettings,
+    HostSettings,
+    PackagingSettings,
+    RegistrySettings,
+    RetrievalSettings,
+    Section,
+    ServerSettings,
+    StoreSettings,
+    TrainingSettings,
+    ValidationSettings,
+)
+
+__all__ = [
+    "CleaningSettings",
+    "DriftSettings",
+    "GateSettings",
+    "HostSettings",
+    "PackagingSettings",
+    "RegistrySettings",
+    "RetrievalSettings",
+    "Section",
+    "ServerSettings",
+    "Settings",
+    "StoreSettings",
+    "TrainingSettings",
+    "ValidationSettings",
+    "load_settings",
+]
+
+
+class Settings(BaseSettings):
+    """Everything that can be chosen. `local` embeds every part; `aws` needs the accounts it names."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RERANKER_", env_nested_delimiter="__", env_file=".env", frozen=True, extra="ignore"
+    )
+
+    profile: Literal["local", "aws"] = Field("local", description="Where the parts run.")
+    home: Path = Field(Path(".reranker"), description="The one folder that holds all local state.")
+
+    servers: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    cleaning: CleaningSettings = CleaningSettings()
+    validation: ValidationSettings = ValidationSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    training: TrainingSettings = TrainingSettings()
+    gate: GateSettings = GateSettings()
+    registry: RegistrySettings = RegistrySettings()
+    packaging: PackagingSettings = PackagingSettings()
+    host: HostSettings = HostSettings()
+    drift: DriftSettings = DriftSettings()
+
+    _absolute_home: Path = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _complete_for_profile(self) -> "Settings":
+        self._absolute_home = self.home.expanduser().absolute()
+        if self.profile == "aws" and self.store.kind == "supabase":
+            missing = [n for n in ("supabase_url", "supabase_key") if getattr(self.store, n) is None]
+            if missing:
+                names = ", ".join(f"RERANKER_STORE__{name.upper()}" for name in missing)
+                raise ValueError(f"the Supabase store needs {names}: set them, or RERANKER_STORE__KIND=sqlite")
+        return self
+
+    def folder(self, *parts: str) -> Path:
+        """Return (and make) a folder under `home`, as an absolute path: `folder("snapshots")`."""
+        path = self._absolute_home.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def file(self, *parts: str) -> Path:
+        """Return the absolute path of a file under `home`, its folder made: `file("labels.db")`."""
+        return self.folder(*parts[:-1]) / parts[-1]
+
+
+@lru_cache(maxsize=1)
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings once for this process; a wrong value names the field and the environment variable."""
+    return Settings(**overrides)

@@ -1,0 +1,138 @@
+"""The sections of the settings, one for each capability."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Section(BaseModel):
+    """A group of settings. Two equal groups have equal digests, so finished work can be recognised."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """Return 16 hex digits over every value of the section; secrets count by presence alone."""
+        values = self.model_dump(mode="json")
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class ServerSettings(Section):
+    """The servers that `make demo` starts on loopback."""
+
+    prefect_port: int = Field(4200, description="Port of the Prefect server and its UI.")
+    mlflow_port: int = Field(5000, description="Port of the MLflow tracking server.")
+    work_pool: str = Field("local", description="Work pool that the worker serves.")
+
+
+class StoreSettings(Section):
+    """The labels table."""
+
+    kind: Literal["sqlite", "supabase"] = Field("sqlite", description="Which store holds the labelled pairs.")
+    path: Path | None = Field(None, description="SQLite file; default: labels.db under the home folder.")
+    supabase_url: str | None = Field(None, description="https://<project>.supabase.co")
+    supabase_key: SecretStr | None = Field(None, description="Service role key; never logged.")
+    page_size: int = Field(1000, ge=1, le=10_000, description="Rows a request, where the store is remote.")
+    retries: int = Field(5, ge=0, description="Tries again on 429 and 5xx, with backoff.")
+
+
+class CleaningSettings(Section):
+    """From stored pairs to a frozen snapshot."""
+
+    max_query_characters: int = Field(2_000, description="Longer queries are dropped and counted.")
+    max_document_characters: int = Field(20_000, description="Longer documents are dropped and counted.")
+    min_candidates: int = Field(2, description="Queries with fewer candidates are dropped and counted.")
+    test_share: float = Field(0.15, gt=0, lt=1, description="Newest share of queries, for the gate alone.")
+    validation_share: float = Field(0.10, ge=0, lt=1, description="Newest share of the rest, for checkpoints.")
+    positive_share: float = Field(
+        0.30, gt=0, le=1, description="Negatives of the training side are undersampled to reach this share."
+    )
+    seed: int = Field(13, description="Of the undersampling.")
+
+
+class ValidationSettings(Section):
+    """Limits of the Great Expectations suites."""
+
+    max_age_days: float = Field(30, gt=0, description="Warn when the newest pair is older.")
+    min_pairs: int = Field(200, ge=1, description="Fewer pairs stop the run.")
+    min_queries: int = Field(50, ge=1, description="Fewer queries stop the run.")
+    positive_share_from: float = Field(0.02, description="A lower positive share stops the run.")
+    positive_share_to: float = Field(0.80, description="A higher positive share stops the run.")
+    max_thin_queries: float = Field(0.20, description="Warn when more queries have too few candidates.")
+    max_duplicates: float = Field(0.05, description="Warn when more pairs are repeated.")
+
+
+class RetrievalSettings(Section):
+    """What finds candidates before the reranker, and the incumbent where there is no champion."""
+
+    kind: Literal["bm25", "bi-encoder"] = Field("bm25", description="The retriever of the RAG application.")
+    bi_encoder: str = Field("carried:minilm", description="Sentence-transformers name, path or carried weights.")
+
+
+class TrainingSettings(Section):
+    """How a challenger is trained."""
+
+    base_model: str = Field(
+        "carried:minilm",
+        description="Hub name, path, or `carried:minilm` for the MiniLM-L6 weights of an installed package; "
+        "with a hub at hand, cross-encoder/ms-marco-MiniLM-L-6-v2 is the better start.",
+    )
+    from_champion: bool = Field(True, description="Start from the champion's weights where there is one.")
+    loss: Literal["cached-mnrl", "bce"] = Field("cached-mnrl", description="Contrastive, or pointwise.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the training split.")
+    max_minutes: float = Field(30, gt=0, description="Training stops in order when this has passed.")
+    batch_size: int = Field(32, ge=2, description="Queries a step.")
+    negatives: int = Field(3, ge=1, description="Labelled negatives for each positive.")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak, after warm-up.")
+    max_length: int = Field(128, ge=16, description="Tokens of query and document together.")
+    bf16: bool = Field(True, description="Autocast to bfloat16 where the processor has it.")
+    seed: int = Field(13, description="Of weights, order and dropout.")
+
+
+class GateSettings(Section):
+    """What a challenger must show."""
+
+    min_ndcg_gain: float = Field(0.01, description="NDCG@10 over the incumbent, at least.")
+    max_mrr_fall: float = Field(0.05, ge=0, description="MRR@10 may fall by this much.")
+    max_map_fall: float = Field(0.05, ge=0, description="MAP@10 may fall by this much.")
+    min_queries: int = Field(30, ge=1, description="Fewer test queries decide nothing.")
+
+
+class RegistrySettings(Section):
+    """MLflow."""
+
+    tracking_uri: str | None = Field(
+        None, description="Default: MLFLOW_TRACKING_URI of the stack, else mlflow.db under the home folder."
+    )
+    experiment: str = Field("reranker", description="Experiment that holds the runs.")
+    model_name: str = Field("reranker", description="Registered model.")
+
+
+class PackagingSettings(Section):
+    """From the champion to a Bento."""
+
+    service: str = Field("reranker", description="Name of the Bento and of its model.")
+    max_score_difference: float = Field(
+        1e-3, gt=0, description="The export is refused when a score differs more from the trained model's."
+    )
+
+
+class HostSettings(Section):
+    """Where the service runs."""
+
+    port: int = Field(3000, description="Port of the service.")
+    start_timeout: float = Field(120, gt=0, description="Seconds a release may take until it is ready.")
+    workers: int = Field(1, ge=1, description="Processes of the service.")
+
+
+class DriftSettings(Section):
+    """The drift watch."""
+
+    window_days: float = Field(7, gt=0, description="The current window: this many days up to now.")
+    min_rows: int = Field(100, ge=2, description="A smaller window gives no verdict.")
+    false_alarm_rate: float = Field(0.01, gt=0, lt=1, description="Of the whole watch, in quiet times.")
+    quiet_windows: int = Field(200, ge=20, description="Windows drawn from history to set the thresholds.")
+    max_rows: int = Field(20_000, ge=100, description="Larger sides are sampled, seeded.")
+    seed: int = Field(13, description="Of sampling.")
