@@ -1,0 +1,6 @@
+"""How well a scorer ranks the candidates of each query: lists, per-query metrics, means."""
+
+from flows.evaluation.lists import EvaluationError, score_lists
+from flows.evaluation.metrics import METRICS, Summary, per_query_metrics, summarise
+
+__all__ = ["METRICS", "EvaluationError", "Summary", "per_query_metrics", "score_lists", "summarise"]
