@@ -5,6 +5,7 @@ import re
 import unicodedata
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 PAIR_SCHEMA = pa.schema(
     [
@@ -34,3 +35,13 @@ def text_id(text: str) -> str:
     True
     """
     return hashlib.sha256(normalise(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def text_ids(texts: pa.Array) -> pa.Array:
+    """Return the `text_id` of each text as a string array of the same length; null for null.
+
+    A text that is repeated in `texts` is normalised and hashed once.
+    """
+    encoded = pc.dictionary_encode(texts)
+    names = pa.array([text_id(text) for text in encoded.dictionary.to_pylist()], pa.string())
+    return names.take(encoded.indices)
