@@ -1,0 +1,11 @@
+"""The model registry in MLflow: training runs, versions that are never doubled, and the champion's alias.
+
+MLflow takes seconds to import, so `Registry` brings it in when it is made, not when this package is imported.
+"""
+
+from flows.registry.candidate import CandidateFile
+from flows.registry.failures import RegistryError, RegistryUnavailable
+from flows.registry.registry import Evidence, Registry
+from flows.registry.runs import TrainingRun
+
+__all__ = ["CandidateFile", "Evidence", "Registry", "RegistryError", "RegistryUnavailable", "TrainingRun"]
