@@ -24,6 +24,7 @@ class ServerSettings(Section):
 
     prefect_port: int = Field(4200, description="Port of the Prefect server and its UI.")
     mlflow_port: int = Field(5000, description="Port of the MLflow tracking server.")
+    reports_port: int = Field(4300, description="Port of the static server that shows the folder reports.")
     work_pool: str = Field("local", description="Work pool that the worker serves.")
 
 
@@ -61,7 +62,10 @@ class ValidationSettings(Section):
     positive_share_from: float = Field(0.02, description="A lower positive share stops the run.")
     positive_share_to: float = Field(0.80, description="A higher positive share stops the run.")
     max_thin_queries: float = Field(0.20, description="Warn when more queries have too few candidates.")
+    max_unrankable_queries: float = Field(0.30, description="Warn when more queries lack a positive or a negative.")
     max_duplicates: float = Field(0.05, description="Warn when more pairs are repeated.")
+    max_conflicts: float = Field(0.02, description="Warn when more pairs stand there with both labels.")
+    min_test_queries: int = Field(30, ge=1, description="Warn when fewer queries are left for the gate.")
 
 
 class RetrievalSettings(Section):
@@ -107,7 +111,9 @@ class RegistrySettings(Section):
         None, description="Default: MLFLOW_TRACKING_URI of the stack, else mlflow.db under the home folder."
     )
     experiment: str = Field("reranker", description="Experiment that holds the runs.")
-    model_name: str = Field("reranker", description="Registered model.")
+    model_name: str = Field("reranker", pattern=r"^[\w.-]+$", description="Registered model.")
+    timeout_seconds: int = Field(30, ge=1, description="Longest silence of MLflow within one request.")
+    retries: int = Field(3, ge=0, le=10, description="Tries again in a request, after 1, 2, 4, ... seconds.")
 
 
 class PackagingSettings(Section):
@@ -131,8 +137,11 @@ class DriftSettings(Section):
     """The drift watch."""
 
     window_days: float = Field(7, gt=0, description="The current window: this many days up to now.")
-    min_rows: int = Field(100, ge=2, description="A smaller window gives no verdict.")
-    false_alarm_rate: float = Field(0.01, gt=0, lt=1, description="Of the whole watch, in quiet times.")
-    quiet_windows: int = Field(200, ge=20, description="Windows drawn from history to set the thresholds.")
-    max_rows: int = Field(20_000, ge=100, description="Larger sides are sampled, seeded.")
-    seed: int = Field(13, description="Of sampling.")
+    min_rows: int = Field(100, ge=2, description="A side with fewer rows gives no verdict.")
+    min_queries: int = Field(30, ge=2, description="A side with fewer queries gives no verdict.")
+    false_alarm_rate: float = Field(0.01, ge=0.001, le=0.5, description="Of the whole watch, in quiet times.")
+    quiet_windows: int = Field(
+        1_000, ge=20, description="Drawn from the reference to set the thresholds; more where the rate needs them."
+    )
+    max_rows: int = Field(50_000, ge=100, description="Larger sides are sampled by query, seeded.")
+    seed: int = Field(13, description="Of sampling and of the quiet windows.")

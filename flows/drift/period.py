@@ -1,0 +1,136 @@
+"""Rows of a stretch of time, grouped by query: the unit that is drawn, compared and counted.
+
+Rows of one query are not independent, so nothing in this package draws or counts single rows.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.contracts.pair import text_ids
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+log = logging.getLogger(__name__)
+
+
+def select_window(pairs: pa.Table, now: datetime, window_days: float) -> pa.Table:
+    """Return the rows with `now - window_days < created_at <= now`, columns as they came.
+
+    Rows dated after `now` (a clock that runs ahead) stay out, and their number is logged. Time stamps without a
+    zone are read as UTC. ValueError where `now` has no time zone.
+    """
+    if now.tzinfo is None:
+        raise ValueError("`now` has no time zone: pass an aware time, such as datetime.now(UTC)")
+    created = _instants(pairs)
+    end = pa.scalar(now, _INSTANT)
+    start = pa.scalar(now - timedelta(days=window_days), _INSTANT)
+    future = pc.sum(pc.greater(created, end)).as_py() or 0
+    if future:
+        log.warning("%d rows are dated after %s and stay out of the window", future, now.isoformat())
+    return pairs.filter(pc.and_(pc.greater(created, start), pc.less_equal(created, end)))
+
+
+@dataclass(frozen=True)
+class Period:
+    """The rows of one side, and which query each belongs to; queries are numbered in order of time."""
+
+    rows: pa.Table
+    query: Integers
+    """Number of each row's query, 0..queries-1; shape (rows,)."""
+    weight: Floats
+    """Weight of each row within its query; they sum to 1 for each query. Relevant and other documents weigh the
+    same, because a snapshot's training side has only a part of its negatives; shape (rows,)."""
+    queries: int
+
+    @classmethod
+    def of(cls, pairs: pa.Table) -> "Period":
+        """Group `pairs` by the id of their query (each row alone where there is no query column)."""
+        if not pairs.num_rows:
+            return cls(pairs, np.zeros(0, np.int64), np.zeros(0), 0)
+        query = _codes(pairs) if "query" in pairs.column_names else np.arange(pairs.num_rows)
+        asked = np.full(query.max() + 1, np.iinfo(np.int64).max)
+        if "created_at" in pairs.column_names:
+            instants = pc.fill_null(_instants(pairs).cast(pa.int64()), np.iinfo(np.int64).max)
+            np.minimum.at(asked, query, instants.to_numpy())
+        rank = np.empty(len(asked), np.int64)
+        rank[np.argsort(asked, kind="stable")] = np.arange(len(asked))
+        query = rank[query]
+        return cls(pairs, query, _weights(query, pairs), len(asked))
+
+    def rankable(self) -> "Period":
+        """Return the queries with both a relevant and another document: the only ones that a snapshot keeps."""
+        if not self.has("relevance"):
+            return self
+        relevant = _relevant(self.rows)
+        both = np.ones(self.queries, bool)
+        for label in (relevant, ~relevant):
+            both &= np.bincount(self.query, weights=label, minlength=self.queries) > 0
+        return self if both.all() else Period.of(self.rows.filter(pa.array(both[self.query])))
+
+    def sample(self, max_rows: int, seed: int) -> "Period":
+        """Return whole queries, drawn without replacement, of `max_rows` rows at most; itself where it is small."""
+        if self.rows.num_rows <= max_rows:
+            return self
+        order = np.random.default_rng(seed).permutation(self.queries)
+        sizes = np.bincount(self.query, minlength=self.queries)
+        chosen = np.zeros(self.queries, bool)
+        chosen[order[np.cumsum(sizes[order]) <= max_rows]] = True
+        return Period.of(self.rows.filter(pa.array(chosen[self.query])))
+
+    def has(self, column: str) -> bool:
+        """Whether `column` is there and holds anything."""
+        return column in self.rows.column_names and self.rows[column].null_count < self.rows.num_rows
+
+    def texts(self, column: str) -> tuple[list[str], Integers]:
+        """Return the distinct texts of `column` and each row's index among them; a null is an empty text."""
+        encoded = pc.fill_null(self.rows[column].cast(pa.string()), "").combine_chunks().dictionary_encode()
+        return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+    def first_rows(self) -> Integers:
+        """Return the index of one row of each query, in order of time; shape (queries,)."""
+        return np.unique(self.query, return_index=True)[1]
+
+    def span(self) -> tuple[datetime | None, datetime | None]:
+        """Return the time of the oldest and the newest row, in UTC."""
+        if not self.rows.num_rows or "created_at" not in self.rows.column_names:
+            return None, None
+        ends = pc.min_max(_instants(self.rows)).as_py()
+        return ends["min"], ends["max"]
+
+
+def _weights(query: Integers, pairs: pa.Table) -> Floats:
+    group = query * 2 + (_relevant(pairs) if "relevance" in pairs.column_names else 0)
+    size = np.bincount(group, minlength=2 * (query.max() + 1))
+    labels = (size.reshape(-1, 2) > 0).sum(axis=1)
+    weights: Floats = 1.0 / (size[group] * labels[query])
+    return weights
+
+
+def _relevant(pairs: pa.Table) -> npt.NDArray[np.bool_]:
+    relevant: npt.NDArray[np.bool_] = pc.fill_null(pc.greater(pairs["relevance"], 0), False).to_numpy()
+    return relevant
+
+
+def _codes(pairs: pa.Table) -> Integers:
+    named = "query_id" in pairs.column_names
+    ids = pairs["query_id" if named else "query"].cast(pa.string()).combine_chunks()
+    ids = pc.fill_null(ids if named else text_ids(ids), "")
+    codes: Integers = ids.dictionary_encode().indices.to_numpy().astype(np.int64)
+    return codes
+
+
+def _instants(pairs: pa.Table) -> Any:
+    created = pairs["created_at"]
+    if pa.types.is_timestamp(created.type) and created.type.tz is None:
+        created = pc.assume_timezone(created, "UTC")
+    return created.cast(_INSTANT, safe=False)
