@@ -11,6 +11,7 @@ command line and its own server, which are never imported.
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def write_page(report: DriftReport, channels: Sequence[Channel], folder: Path) -
     for channel in channels:
         kinds["chi-square" if channel.test == "chi-square" else "other"].append(channel.name)
     definition = DataDefinition(numerical_columns=kinds["other"], categorical_columns=kinds["chi-square"])
-    frames = [pd.DataFrame({channel.name: channel.shown[side] for channel in channels}) for side in (0, 1)]
+    frames = [pd.DataFrame({channel.name: _chart_values(channel, side) for channel in channels}) for side in (0, 1)]
     reference, current = (Dataset.from_pandas(frame, data_definition=definition) for frame in frames)
     _register_tests()
     token = _measured.set(results)
@@ -42,6 +43,15 @@ def write_page(report: DriftReport, channels: Sequence[Channel], folder: Path) -
     snapshot.save_html(str(page))
     snapshot.save_json(str(folder / "evidently.json"))
     return page
+
+
+def _chart_values(channel: Channel, side: int) -> Any:
+    """Return one value a query that Evidently draws safely.
+
+    It writes category names into a script element unescaped, and its histogram fails on a range of float noise.
+    """
+    values = channel.shown[side]
+    return [escape(name) for name in values] if channel.test == "chi-square" else values.round(6)
 
 
 def _register_tests() -> None:
