@@ -1,0 +1,77 @@
+"""What happens to every request of the service, whichever route answers it."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bento.endpoint import REQUEST_ID, send_refusal
+from bento.messages import RefusedError
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class Identify:
+    """Gives each request an id (the sender's own x-request-id where it is sound) and names the model that answers."""
+
+    def __init__(self, app: ASGIApp, model_version: Callable[[], int]) -> None:
+        self._app = app
+        self._model_version = model_version
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; the response carries x-request-id and x-model-version."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = scope[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["x-model-version"] = str(self._model_version())
+            await send(message)
+
+        await self._app(scope, receive, send_named)
+
+
+class LimitBody:
+    """Refuses a body over `max_bytes` with 413, declared or not, before it fills the memory."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body up to the limit and pass the request on with all of it."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        declared = Headers(scope=scope).get("content-length", "0")
+        more, too_large = True, declared.isdecimal() and int(declared) > self._max_bytes
+        while more and not too_large:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                # Nobody listens any more, but without an answer BentoML would hold the request until its timeout.
+                refusal = RefusedError(400, "invalid_request", "The connection ended before the body did.")
+                await send_refusal(send, refusal, scope[REQUEST_ID])
+                return
+            body += message.get("body", b"")
+            more, too_large = message.get("more_body", False), len(body) > self._max_bytes
+        if too_large:
+            advice = (
+                f"The body is larger than {self._max_bytes} bytes: send fewer or shorter documents in one request."
+            )
+            await send_refusal(send, RefusedError(413, "too_large", advice), scope[REQUEST_ID])
+            return
+        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+        del body
+
+        async def receive_whole() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, receive_whole, send)

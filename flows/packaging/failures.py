@@ -1,0 +1,17 @@
+"""What can go wrong on the way to a Bento; none of it heals by trying again."""
+
+
+class PackagingFailed(Exception):  # noqa: N818 - said as it is in messages: "PackagingFailed: ..."
+    """Base of the expected failures of this package."""
+
+
+class ExportFailed(PackagingFailed):
+    """The folder holds no CrossEncoder that can be exported."""
+
+
+class ExportDiffers(PackagingFailed):
+    """The exported model scores otherwise than the trained one."""
+
+
+class BuildFailed(PackagingFailed):
+    """BentoML could not build the Bento."""
