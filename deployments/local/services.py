@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """The repository: flows are found relative to it."""
 
 WORKER_NAME = "local"
-_STALE_SECONDS = 30  # three missed heartbeats
+_STALE_SECONDS = 60  # six missed heartbeats: training leaves the worker little time
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Stack:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._home = settings.folder()
-        self._children: list[psutil.Popen] = []
+        self._children: list[psutil.Popen] = []  # kept, or their end would be warned about
 
     def start(self, progress: Progress = lambda line: None, *, timeout: float = 180) -> None:
         """Bring up what does not run yet and return when all of it works; what runs well is left alone.
@@ -68,8 +68,9 @@ class Stack:
         is replaced by a free one. When it fails or is interrupted, nothing is left running.
         """
         with Interruption() as interruption, self._alone(progress, interruption):
+            ports = {name: self._free_port(name, progress) for name in _LISTENING}
             try:
-                self._bring_up(progress, interruption, timeout)
+                self._bring_up(services(self._settings, ports), progress, interruption, timeout)
             except BaseException:
                 progress("Stopping what was started ...")
                 self._take_down()
@@ -101,13 +102,19 @@ class Stack:
         records = {name: self._record(name) for name in _LISTENING}
         return {name: self._wanted_port(name, record) for name, record in records.items()}
 
+    @property
+    def settings(self) -> Settings:
+        """The settings with the ports that the servers really have, for the addresses that people are told."""
+        ports = {f"{name}_port": port for name, port in self.ports().items()}
+        return self._settings.model_copy(update={"servers": self._settings.servers.model_copy(update=ports)})
+
     def environment(self) -> dict[str, str]:
         """Return the variables under which clients and flow runs find the stack and its settings."""
         return stack_environment(self._settings, self.ports())
 
-    def _bring_up(self, progress: Progress, interruption: Interruption, timeout: float) -> None:
-        ports = {name: self._free_port(name, progress) for name in _LISTENING}
-        waiting = services(self._settings, ports)
+    def _bring_up(
+        self, waiting: list[Service], progress: Progress, interruption: Interruption, timeout: float
+    ) -> None:
         launched: dict[str, _Launch] = {}
         while waiting:
             interruption.check()
