@@ -128,9 +128,13 @@ class PackagingSettings(Section):
 class HostSettings(Section):
     """Where the service runs."""
 
+    address: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
     port: int = Field(3000, description="Port of the service.")
     start_timeout: float = Field(120, gt=0, description="Seconds a release may take until it is ready.")
     workers: int = Field(1, ge=1, description="Processes of the service.")
+    max_score_difference: float = Field(
+        1e-3, gt=0, description="A release is refused when a score differs more from the packaged model's."
+    )
 
 
 class DriftSettings(Section):
