@@ -15,7 +15,7 @@ CLOCK_SKEW = timedelta(minutes=10)
 _LABELS: Mapping[str, int] = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
-class UnusableRow(Exception):  # noqa: N818 - names the row, not the failure
+class UnusableRow(Exception):
     """The row breaks the contract; the message says how, without quoting it."""
 
 

@@ -1,5 +1,5 @@
 """What stops an import."""
 
 
-class ImportFailed(Exception):  # noqa: N818 - reads as what happened
+class ImportFailed(Exception):
     """A file cannot be imported as a whole; the message says what is wrong with it and what to do."""

@@ -47,14 +47,15 @@ def _values(column: pa.Array) -> list[Any]:
         column = column.cast(pa.timestamp("us", "UTC" if kind.tz else None), safe=False)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         column = column.cast(pa.large_binary())
-    return [_value(scalar) for scalar in column]
+    try:
+        values = column.to_pylist()
+    except (ValueError, OverflowError):  # a date beyond the year 9999, broken text inside a list
+        values = [_value(scalar) for scalar in column]
+    return [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in values]
 
 
 def _value(scalar: pa.Scalar) -> Any:
     try:
-        value = scalar.as_py()
-    except (ValueError, OverflowError):  # a date beyond the year 9999, broken text inside a list
-        return (
-            f"not readable as {scalar.type}: {scalar.cast(pa.int64()) if pa.types.is_temporal(scalar.type) else ''}"
-        )
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return f"not readable as {scalar.type}: {getattr(scalar, 'value', '')}"

@@ -45,8 +45,8 @@ class RetryTransport(httpx.BaseTransport):
                     "RERANKER_STORE__SUPABASE_URL"
                 )
             else:
-                if response.is_success:
-                    return response
+                if response.is_success and (request.method == "POST" or response.content.startswith(b"[")):
+                    return response  # whatever else says 200 to a question for rows is not PostgREST
                 failure = _failure(response, request)
                 wait = max(wait, _retry_after(response))
             if isinstance(failure, StoreRefusedError) or attempt >= self._retries:

@@ -18,7 +18,6 @@ from flows.store.row import checked, microseconds, moment, quarantine_key, rows_
 _VERSION = 1  # of the tables below, kept as the file's user_version
 _TRANSACTION_ROWS = 5_000
 _BATCH_CHARACTERS = 16_000_000  # of text in one batch of a scan
-_BUSY_SECONDS = 60.0
 
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS labels (
@@ -73,9 +72,10 @@ class SqliteLabelStore:
     Each call opens its own connection, so a store may be shared by threads and carried over a fork.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file at `path`, made where it is not there."""
+    def __init__(self, path: Path, *, busy_seconds: float = 60.0) -> None:
+        """Open the file at `path`, made where it is not there; a call waits `busy_seconds` for other writers."""
         self.path = Path(path)
+        self._busy_seconds = busy_seconds
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -186,14 +186,14 @@ class SqliteLabelStore:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """Open a connection in autocommit mode, and turn SQLite's errors into ours."""
         try:
-            with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+            with closing(sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)) as connection:
                 connection.execute("PRAGMA cache_size = -65536")  # KiB; the key index is written at random places
                 yield connection
         except sqlite3.OperationalError as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreUnavailableError(
-                    f"{self.path} stayed locked for {_BUSY_SECONDS:.0f} s: {error}"
+                    f"{self.path} stayed locked for {self._busy_seconds:g} s: {error}"
                 ) from error
             raise StoreRefusedError(f"cannot use the labels store {self.path}: {error}") from error
         except sqlite3.DatabaseError as error:

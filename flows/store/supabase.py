@@ -127,8 +127,9 @@ class SupabaseLabelStore:
             if not rows:  # a short page is no end: the project's `Max rows` may be below ours
                 return
             key = rows[-1]["key"]
-            arrays = [_column([row[field.name] for row in rows], field) for field in PAIR_SCHEMA]
-            yield pa.RecordBatch.from_arrays(arrays, schema=PAIR_SCHEMA)
+            for row in rows:
+                row["created_at"] = datetime.fromisoformat(row["created_at"])  # in the database's zone
+            yield pa.RecordBatch.from_pylist(rows, schema=PAIR_SCHEMA)
 
     def count(self) -> int:
         """Return how many pairs there are."""
@@ -151,31 +152,28 @@ class SupabaseLabelStore:
         return self._count("quarantine")
 
     def _count(self, table: str) -> int:
-        count = self._execute(self._client.table(table).select("key", count=CountMethod.exact, head=True)).count
-        if count is None:
-            raise StoreRefusedError(
-                f"no count came for {table}: RERANKER_STORE__SUPABASE_URL must be a Supabase project"
-            )
-        return int(count)
+        # one row is asked for as well: an answer without a body could not say what went wrong
+        answer = self._execute(self._client.table(table).select("key", count=CountMethod.exact).limit(1))
+        if answer.count is None:
+            raise _not_a_project()
+        return int(answer.count)
 
     def _data(self, query: Any) -> list[dict[str, Any]]:
-        data: list[dict[str, Any]] = self._execute(query).data
-        return data
+        rows: list[dict[str, Any]] = self._execute(query).data
+        return rows
 
     def _execute(self, query: Any) -> Any:
         try:
             return query.execute()
         except APIError as error:  # refusals have raised in the transport: this answer is not PostgREST's at all
-            raise StoreRefusedError(
-                "the answer is not that of a Supabase project: "
-                "RERANKER_STORE__SUPABASE_URL must be https://<project>.supabase.co"
-            ) from error
+            raise _not_a_project() from error
+
+
+def _not_a_project() -> StoreRefusedError:
+    return StoreRefusedError(
+        "the answer is not that of a Supabase project: RERANKER_STORE__SUPABASE_URL must be https://<project>.supabase.co"
+    )
 
 
 def _characters(row: Row) -> int:
     return len(row.query) + len(row.document)
-
-
-def _column(values: list[Any], field: pa.Field) -> pa.Array:
-    """Times come as ISO 8601 text, which Arrow reads a column at a time."""
-    return pa.array(values).cast(field.type) if pa.types.is_timestamp(field.type) else pa.array(values, field.type)

@@ -31,7 +31,6 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    new.id := old.id;
     new.request_id := old.request_id;
     if (old.created_at, coalesce(old.grade, -1)) > (new.created_at, coalesce(new.grade, -1)) then
         new.created_at := old.created_at;
