@@ -6,8 +6,9 @@ history is no lottery: weeks differ. So each channel is also measured in contigu
 of the same size. Where these differ more on average, the quiet distribution is stretched by that ratio, as a
 dispersion factor stretches a chi-square (McCullagh and Nelder 1989, sec. 4.5).
 
-What this cannot know: a reference of few windows says little about its own weeks, and one with a steady trend
-looks restless, so its thresholds are high. The report says how many windows it held and what the factors were.
+What this cannot know: a reference of few windows says little about its own weeks. And a stretch inside the
+history has neighbours on both sides, the newest window on one: where the text moves steadily for years, windows
+go red more often than the stated rate. The report says how many windows there were and what the factors were.
 """
 
 from collections.abc import Callable, Sequence

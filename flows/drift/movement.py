@@ -10,14 +10,15 @@ from flows.drift.period import Floats
 from flows.drift.report import Shift
 from flows.drift.vocabulary import Vocabulary
 
-_SHOWN = 12
+_WORDS = 12
+_SOURCES = 20
 
 
 def moved_sources(channel: Channel, rate: float) -> tuple[Shift, ...]:
-    """Return the sources whose share of the queries moved by more than chance, the largest move first."""
+    """Return the sources whose share of the queries moved by more than chance: new ones first, then by their move."""
     before, now, certain = _compare(channel.reference, channel.current, rate)
-    order = [i for i in np.argsort(-np.abs(now - before), kind="stable") if certain[i]]
-    return tuple(Shift(kind="source", name=channel.labels[i], before=before[i], now=now[i]) for i in order[:_SHOWN])
+    order = [i for i in np.lexsort((-np.abs(now - before), before > 0)) if certain[i]]
+    return tuple(Shift(kind="source", name=channel.labels[i], before=before[i], now=now[i]) for i in order[:_WORDS])
 
 
 def moved_words(vocabulary: Vocabulary, rate: float) -> tuple[Shift, ...]:
@@ -28,7 +29,7 @@ def moved_words(vocabulary: Vocabulary, rate: float) -> tuple[Shift, ...]:
         # A word's part of the symmetric Kullback-Leibler divergence: large and lopsided moves come first.
         floor = 0.5 / (reference.shape[0] + current.shape[0])
         telling = np.where(certain, (now - before) * np.log((now + floor) / (before + floor)), 0)
-        for i in np.argsort(-telling, kind="stable")[:_SHOWN]:
+        for i in np.argsort(-telling, kind="stable")[:_WORDS]:
             if certain[i]:
                 name = str(vocabulary.words[i])
                 found.append((telling[i], Shift(kind=f"{column} word", name=name, before=before[i], now=now[i])))
@@ -36,7 +37,7 @@ def moved_words(vocabulary: Vocabulary, rate: float) -> tuple[Shift, ...]:
     first: dict[str, Shift] = {}
     for _, shift in found:
         first.setdefault(shift.name, shift)
-    return tuple(first.values())[:_SHOWN]
+    return tuple(first.values())[:_WORDS]
 
 
 def _compare(reference: Any, current: Any, rate: float) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:

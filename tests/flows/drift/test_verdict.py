@@ -52,6 +52,7 @@ def test_a_replaced_topic_is_red_and_named(traffic: Traffic, reference: pa.Table
     report = judge(reference, week, SETTINGS)
     assert report.verdict == "red"
     assert drifted(report) >= {"source", "document text"}
+    assert report.sources[0].name == "tensors"  # what came stands first, however much else moved
     sources = {shift.name: shift for shift in report.sources}
     assert sources["tensors"].came
     assert sources["tensors"].now == pytest.approx(0.2, abs=0.1)
