@@ -18,7 +18,7 @@ def moved_sources(channel: Channel, rate: float) -> tuple[Shift, ...]:
     """Return the sources whose share of the queries moved by more than chance: new ones first, then by their move."""
     before, now, certain = _compare(channel.reference, channel.current, rate)
     order = [i for i in np.lexsort((-np.abs(now - before), before > 0)) if certain[i]]
-    return tuple(Shift(kind="source", name=channel.labels[i], before=before[i], now=now[i]) for i in order[:_WORDS])
+    return tuple(Shift(kind="source", name=channel.labels[i], before=before[i], now=now[i]) for i in order[:_SOURCES])
 
 
 def moved_words(vocabulary: Vocabulary, rate: float) -> tuple[Shift, ...]:

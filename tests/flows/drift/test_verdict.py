@@ -129,3 +129,10 @@ def test_a_large_side_is_sampled_by_whole_queries_and_says_so(traffic: Traffic, 
     assert report.reference.compared_rows > 990
     assert f"3,000 ({report.reference.compared_rows:,} compared)" in report.to_markdown()
     assert any("sampled" in note for note in report.notes)
+
+
+def test_every_one_of_many_new_sources_is_named(traffic: Traffic, reference: pa.Table) -> None:
+    week = traffic(300, seed=6, day=70)
+    names = pa.array([f"new{row // 6 % 15}" for row in range(week.num_rows)])  # 6 rows a query
+    renamed = week.set_column(3, week.schema.field("source"), names)
+    assert {f"new{i}" for i in range(15)} <= {shift.name for shift in judge(reference, renamed, SETTINGS).sources}
