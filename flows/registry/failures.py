@@ -1,5 +1,6 @@
 """What can go wrong with the registry, told apart by whether trying again can help."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,13 +18,14 @@ _CAN_HEAL = {
     "COULD_NOT_ACQUIRE_LOCK",
 }
 _BUSY = {408, 429}
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
 
 class RegistryError(Exception):
     """The registry refused, or holds something else than it should; trying again does not help."""
 
 
-class RegistryUnavailable(RegistryError, Healable):  # noqa: N818 - it names a state, as Healable does
+class RegistryUnavailable(RegistryError, Healable):
     """MLflow does not answer, or cannot work right now; a later attempt can succeed."""
 
 
@@ -37,20 +39,19 @@ def speaking_with(tracking_uri: str, purpose: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if error.error_code in _CAN_HEAL:
-            raise _unavailable(tracking_uri, purpose, error) from error
-        raise RegistryError(f"MLflow at {tracking_uri} could not {purpose}: {error}") from error
+        raise _ours(error, tracking_uri, purpose, heals=error.error_code in _CAN_HEAL) from None
     except requests.exceptions.HTTPError as error:  # of artifacts, which MLflow transfers without its own errors
         status = error.response.status_code if error.response is not None else None
-        if status is None or status >= 500 or status in _BUSY:
-            raise _unavailable(tracking_uri, purpose, error) from error
-        raise RegistryError(f"MLflow at {tracking_uri} could not {purpose}: {error}") from error
+        raise _ours(error, tracking_uri, purpose, heals=status is None or status >= 500 or status in _BUSY) from None
     except (requests.exceptions.RequestException, OperationalError) as error:
-        raise _unavailable(tracking_uri, purpose, error) from error
+        raise _ours(error, tracking_uri, purpose, heals=True) from None
 
 
-def _unavailable(tracking_uri: str, purpose: str, error: Exception) -> RegistryUnavailable:
+def _ours(error: Exception, tracking_uri: str, purpose: str, *, heals: bool) -> RegistryError:
+    """Return our exception with MLflow's words; its own may show a password, so it is not chained to ours."""
+    said = f"MLflow at {tracking_uri} could not {purpose}: {_CREDENTIALS.sub('://', str(error))}"
+    if not heals:
+        return RegistryError(said)
     return RegistryUnavailable(
-        f"MLflow at {tracking_uri} could not {purpose}: {error}. See that its server runs and that "
-        "RERANKER_REGISTRY__TRACKING_URI names it."
+        f"{said.rstrip('.')}. See that its server runs and that RERANKER_REGISTRY__TRACKING_URI names it."
     )

@@ -39,12 +39,12 @@ def cross_encoder(tmp_path_factory):
     return saved
 
 
-@pytest.fixture
-def trained(cross_encoder, tmp_path):
-    """Make trained models: trained("b") has other weights than trained("a")."""
+@pytest.fixture(scope="session")
+def train(cross_encoder):
+    """Make trained models in a folder: seed "b" stands for other weights than "a"."""
 
-    def make(seed="a", **changes):
-        folder = tmp_path / f"trained-{seed}"
+    def make(home, seed="a", **changes):
+        folder = home / f"trained-{seed}"
         if not folder.exists():
             shutil.copytree(cross_encoder, folder)
         values = {
@@ -62,6 +62,12 @@ def trained(cross_encoder, tmp_path):
         return TrainedModel(**values | changes)
 
     return make
+
+
+@pytest.fixture
+def trained(train, tmp_path):
+    """The same in the test's own folder: trained("b")."""
+    return lambda seed="a", **changes: train(tmp_path, seed, **changes)
 
 
 @pytest.fixture(scope="session")
