@@ -28,8 +28,8 @@ class DocumentedService(Service[Any]):  # type: ignore[misc]  # BentoML carries 
             [(RerankRequest, "validation"), (RerankResponse, "validation"), (ErrorResponse, "validation")],
             ref_template=_COMPONENT,
         )
-        assert specification.components is not None
-        specification.components["schemas"].update(schemas["$defs"])
+        components: Any = specification.components
+        components["schemas"].update(schemas["$defs"])
         specification.paths["/v1/rerank"] = PathItem(post=_operation())
         return specification
 

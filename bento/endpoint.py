@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -32,8 +33,10 @@ class RerankEndpoint:
             answer = await self._answer(scope, receive, request_id)
         except RefusedError as refusal:
             await send_refusal(send, refusal, request_id)
-        except Exception:
-            logger.exception("request %s failed", request_id)
+        except Exception as failure:  # noqa: BLE001 - the last door: every request gets an answer
+            # Not the message: it may hold what the client sent.
+            frames = "".join(traceback.format_tb(failure.__traceback__))
+            logger.error("request %s failed with %s:\n%s", request_id, type(failure).__name__, frames)
             apology = RefusedError(
                 500, "internal_error", "The service failed: report this request_id to its operator."
             )
