@@ -2,6 +2,6 @@
 
 from flows.gate.decision import Comparison, Decision, GateError, Rule, Verdict, decide
 from flows.gate.evidence import Evidence
-from flows.gate.report import to_markdown
+from flows.gate.report import sentence, to_markdown
 
-__all__ = ["Comparison", "Decision", "Evidence", "GateError", "Rule", "Verdict", "decide", "to_markdown"]
+__all__ = ["Comparison", "Decision", "Evidence", "GateError", "Rule", "Verdict", "decide", "sentence", "to_markdown"]

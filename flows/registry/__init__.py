@@ -5,7 +5,16 @@ MLflow takes seconds to import, so `Registry` brings it in when it is made, not 
 
 from flows.registry.candidate import CandidateFile
 from flows.registry.failures import RegistryError, RegistryUnavailable
+from flows.registry.opening import open_registry
 from flows.registry.registry import Evidence, Registry
 from flows.registry.runs import TrainingRun
 
-__all__ = ["CandidateFile", "Evidence", "Registry", "RegistryError", "RegistryUnavailable", "TrainingRun"]
+__all__ = [
+    "CandidateFile",
+    "Evidence",
+    "Registry",
+    "RegistryError",
+    "RegistryUnavailable",
+    "TrainingRun",
+    "open_registry",
+]

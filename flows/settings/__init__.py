@@ -88,6 +88,16 @@ class Settings(BaseSettings):
         """Return the absolute path of a file under `home`, its folder made: `file("labels.db")`."""
         return self.folder(*parts[:-1]) / parts[-1]
 
+    @property
+    def service_url(self) -> str:
+        """Where the reranking service answers."""
+        return f"http://127.0.0.1:{self.host.port}"
+
+    def report_url(self, report: Path) -> str:
+        """Return the address under which the reports server shows a file of the folder `reports`."""
+        below = report.absolute().relative_to(self.folder("reports"))
+        return f"http://127.0.0.1:{self.servers.reports_port}/{below.as_posix()}"
+
 
 @lru_cache(maxsize=1)
 def load_settings(**overrides: Any) -> Settings:

@@ -1,0 +1,60 @@
+"""Turn the champion into a Bento."""
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+
+from flows.contracts.model import ModelVersion
+from flows.orchestration.retries import HEALING
+from flows.packaging import PackagedBento, build_bento, export
+from flows.registry import RegistryError, open_registry
+from flows.settings import load_settings
+from flows.snapshot import find
+
+SAMPLE = 200
+"""Pairs of the test split whose scores are compared, beside those that are always."""
+
+
+@flow(name="package", timeout_seconds=1800)
+def package(version: int | None = None) -> PackagedBento:
+    """Export a version to ONNX, compare its scores with the trained model's, and build a Bento of it.
+
+    What is built already is returned as it is.
+
+    Args:
+        version: The version to package; without it, the champion.
+    """
+    chosen = find_version(version)
+    bento = build(chosen)
+    show(bento)
+    return bento
+
+
+@task(persist_result=False, **HEALING)
+def find_version(version: int | None) -> ModelVersion:
+    """Return the version of that number, or the champion."""
+    registry = open_registry(load_settings())
+    found = registry.champion() if version is None else registry.version(version)
+    if found is None:
+        raise RegistryError("There is no champion to package yet. Earn one: prefect deployment run lifecycle/local")
+    return found
+
+
+@task(timeout_seconds=1800, persist_result=False, **HEALING)
+def build(version: ModelVersion) -> PackagedBento:
+    """Export, verify and build."""
+    settings = load_settings()
+    log = get_run_logger()
+    trained = open_registry(settings).fetch(version.version, settings.folder("models"))
+    test = find(settings.folder("snapshots"), version.snapshot).table("test").slice(0, SAMPLE)
+    sample = list(zip(test["query"].to_pylist(), test["document"].to_pylist(), strict=True))
+    output = settings.folder("exports") / f"{version.name}-{version.version}"
+    exported = export(trained, output, version, settings.packaging, sample, log.info)
+    return build_bento(exported, version, settings.packaging, settings.folder("bentoml"))
+
+
+def show(bento: PackagedBento) -> None:
+    """Put what was built into the run."""
+    facts = bento.model_dump(mode="json", exclude={"checks"})
+    serve = f"BENTOML_HOME={bento.store} bentoml serve {bento.tag}"
+    rows = [{"what": name, "is": str(value)} for name, value in {**facts, "serve it": serve}.items()]
+    create_table_artifact(key="bento", table=rows, description=f"Bento {bento.tag}")
