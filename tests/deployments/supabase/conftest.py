@@ -1,0 +1,1 @@
+from tests.postgresql import postgresql  # noqa: F401 - a fixture
