@@ -14,9 +14,9 @@ from bento.manifest import Manifest
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
-CHARACTERS_PER_TOKEN = 32
-"""Text beyond `max_length` times this is cut before it is tokenised: far more than any prose needs, and a document
-of a megabyte costs no more than a long one."""
+CHARACTERS_PER_TOKEN, MIN_CHARACTERS = 32, 4_096
+"""Text beyond `max_length` times the one, or the other where that is more, is cut before it is tokenised: far more than
+any prose needs, and a document of a megabyte costs no more than a long one."""
 
 
 class UnusableModelError(Exception):
@@ -40,7 +40,7 @@ class OnnxEngine:
         """Load the model in `folder` and run it once; UnusableModelError says what is wrong with it."""
         self.manifest = Manifest.read(folder)
         self._batch_size = batch_size
-        self._max_characters = self.manifest.max_length * CHARACTERS_PER_TOKEN
+        self._max_characters = max(MIN_CHARACTERS, self.manifest.max_length * CHARACTERS_PER_TOKEN)
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         self._tokenizer.enable_truncation(self.manifest.max_length, strategy="longest_first")
         self._tokenizer.no_padding()
