@@ -15,8 +15,8 @@ MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
 CHARACTERS_PER_TOKEN, MIN_CHARACTERS = 32, 4_096
-"""Text beyond `max_length` times the one, or the other where that is more, is cut before it is tokenised: far more than
-any prose needs, and a document of a megabyte costs no more than a long one."""
+"""Text beyond `max_length` times the one, or beyond the other where that is more, is cut before it is tokenised: far
+more than any prose needs, and a document of a megabyte costs no more than a long one."""
 
 
 class UnusableModelError(Exception):
