@@ -42,6 +42,7 @@ class Checkpoint:
         """Prepare to write data docs into `folder`."""
         self.checked = 0
         self.findings: list[Finding] = []
+        self._run = gx.RunIdentifier(run_name=folder.name)
         self._context = _open_context(folder)
         self._source = self._context.data_sources.add_pandas("pandas")
 
@@ -52,6 +53,7 @@ class Checkpoint:
         definition = gx.ValidationDefinition(name=name, data=batch, suite=self._context.suites.add(check.suite))
         outcome = self._context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": check.frame},
+            run_id=self._run,
             result_format={"result_format": "SUMMARY", "partial_unexpected_count": _EXAMPLES},
         )
         self.checked += len(outcome.results)

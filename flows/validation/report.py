@@ -50,12 +50,17 @@ class ValidationReport(BaseModel):
         """Whether no critical expectation failed."""
         return not self.failures
 
+    @property
+    def title(self) -> str:
+        """The verdict in one line."""
+        verdict = "passed" if self.passed else "failed: the run stops before training"
+        return f"Validation of {self.subject} {verdict}"
+
     def to_markdown(self) -> str:
         """Return the report for an artifact: verdict, table, and examples as code, so that no text acts as markup."""
         met = self.checked - len(self.failures) - len(self.warnings)
-        verdict = "passed" if self.passed else "failed: the run stops before training"
         lines = [
-            f"# Validation of {self.subject} {verdict}",
+            f"# {self.title}",
             f"Expectations met: {met} of {self.checked}. Critical failures: {len(self.failures)}. "
             f"Warnings: {len(self.warnings)}.",
         ]

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from flows.contracts.snapshot import SPLITS, Snapshot
 from flows.settings import CleaningSettings, ValidationSettings
+from flows.validation.data_docs import seal
 from flows.validation.report import ValidationReport
 
 if TYPE_CHECKING:
@@ -85,5 +86,6 @@ def _report(subject: str, checkpoint: "Checkpoint", site: Path) -> ValidationRep
         warnings=tuple(finding for finding in checkpoint.findings if finding.severity == "warning"),
         data_docs=site / "index.html",
     )
+    seal(site, report.title, [*report.failures, *report.warnings])
     (site / "report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
     return report

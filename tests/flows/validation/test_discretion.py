@@ -1,6 +1,7 @@
 """Validation keeps to itself: no network, no progress bars, no user text in logs."""
 
 import logging
+import re
 import socket
 
 import pytest
@@ -45,4 +46,19 @@ def test_two_reports_in_one_folder_do_not_mix(rows, make_table, settings, cleani
     passed = validate_pairs(make_table(rows), settings, cleaning, tmp_path, now)
     assert (failed.passed, passed.passed) == (False, True)
     assert failed.data_docs != passed.data_docs
-    assert "Failed" not in passed.data_docs.read_text("utf-8")
+    assert "Every expectation was met" in passed.data_docs.read_text("utf-8")
+
+
+def test_no_page_of_the_data_docs_may_load_or_run_anything(rows, make_table, settings, cleaning, now, tmp_path):
+    rows[0] |= {"relevance": 7, "source": "<script>alert(1)</script>"}
+    report = validate_pairs(make_table(rows), settings, cleaning, tmp_path, now)
+    pages = list(report.data_docs.parent.rglob("*.html"))
+    assert len(pages) == 7
+    for page in pages:
+        text = page.read_text("utf-8")
+        policy = text.index("Content-Security-Policy")
+        assert text[policy:].startswith(
+            "Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\""
+        )
+        loads = [found.start() for found in re.finditer(r"<(script|link|img|iframe)\b", text)]
+        assert all(policy < position for position in loads)

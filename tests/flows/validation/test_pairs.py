@@ -1,5 +1,6 @@
 """Each expectation on the labelled pairs, met and not met."""
 
+import re
 from datetime import timedelta
 
 import pyarrow as pa
@@ -206,9 +207,18 @@ def test_the_report_is_kept_beside_the_data_docs(check, rows):
 
 def test_data_docs_show_what_failed(check, rows):
     report = check(altered(rows, 0, relevance=2))
-    pages = [page.read_text("utf-8") for page in report.data_docs.parent.rglob("*.html")]
-    assert "labelled-pairs" in report.data_docs.read_text("utf-8")
-    assert any(report.failures[0].description in page and "Failed" in page for page in pages)
+    index = report.data_docs.read_text("utf-8")
+    assert report.title in index
+    assert report.failures[0].description in index
+    links = [report.data_docs.parent / link for link in re.findall(r'href="(validations/[^"]+)"', index)]
+    assert len(links) == 3
+    pages = {page.parts[-4]: page.read_text("utf-8") for page in links}
+    assert report.failures[0].description in pages["labelled-pairs"]
+    assert {suite: "Failed" in re.sub("Failed Only", "", page) for suite, page in pages.items()} == {
+        "labelled-pairs": True,
+        "labelled-pairs-columns": False,
+        "labelled-queries": False,
+    }
 
 
 def test_text_in_an_artifact_is_no_markup(check, rows):
