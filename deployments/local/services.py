@@ -45,7 +45,7 @@ class Service:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that makes this process what it is."""
-        return hashlib.sha256(json.dumps([self.command, dict(self.environment)]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.command, dict(self.environment)], sort_keys=True).encode()).hexdigest()
 
 
 def services(settings: Settings, ports: Mapping[str, int]) -> list[Service]:

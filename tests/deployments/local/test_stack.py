@@ -47,6 +47,11 @@ def start_elsewhere(settings: Settings, *ports: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def count_scheduled(api: httpx.Client) -> int:
+    scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    return int(api.post("/flow_runs/count", json=scheduled).raise_for_status().text)
+
+
 def pids(stack: Stack) -> dict[str, int | None]:
     return {each.name: each.pid for each in stack.status() if each.state == "running"}
 
@@ -154,7 +159,8 @@ def test_two_starts_at_once_double_nothing(stack: Stack, settings: Settings) -> 
     both = [start_elsewhere(settings, *ports) for _ in range(2)]
     printed = [each.communicate(timeout=90)[0] for each in both]
     assert [each.returncode for each in both] == [0, 0], printed
-    assert "".join(printed).count("Reports starts ...") == 1
+    starts = [line for line in "".join(printed).splitlines() if line.endswith("starts ...")]
+    assert starts == ["Reports starts ..."]
     assert len([each for each in marked(settings.folder()) if "http.server" in each.cmdline()]) == 1
 
 
@@ -169,6 +175,7 @@ def test_flow_runs_get_the_settings_and_registration_is_done_once(
     )
     (tmp_path / "prefect.yaml").write_text(
         "name: test\ndeployments:\n- name: local\n  entrypoint: flows/tell.py:tell\n  work_pool: {name: local}\n"
+        "  schedules:\n  - {cron: '0 0 1 1 *', timezone: UTC}\n"
         f"  pull:\n  - prefect.deployments.steps.set_working_directory: {{directory: '{tmp_path}'}}\n",
         "utf-8",
     )
@@ -186,10 +193,13 @@ def test_flow_runs_get_the_settings_and_registration_is_done_once(
         while run["state_type"] not in ("COMPLETED", "FAILED", "CRASHED") and time.monotonic() < until:
             time.sleep(0.2)
             run = api.get(f"/flow_runs/{run['id']}").json()
+        while not (scheduled := count_scheduled(api)) and time.monotonic() < until:
+            time.sleep(0.2)
         automations = api.post("/automations/filter", json={}).json()
     assert run["state_type"] == "COMPLETED"
     assert (tmp_path / "told").read_text("utf-8") == str(settings.folder())
     assert len(automations) == 1
+    assert scheduled, "the server's scheduler makes no runs: it needs sqlalchemy<2.1"
 
 
 def test_stop_leaves_nothing_of_ours_and_everything_else(stack: Stack, settings: Settings) -> None:
