@@ -84,12 +84,19 @@ class TrainingSettings(Section):
         "with a hub at hand, cross-encoder/ms-marco-MiniLM-L-6-v2 is the better start.",
     )
     from_champion: bool = Field(True, description="Start from the champion's weights where there is one.")
-    loss: Literal["cached-mnrl", "bce"] = Field("cached-mnrl", description="Contrastive, or pointwise.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the training split.")
+    loss: Literal["listwise", "cached-mnrl", "bce"] = Field(
+        "listwise",
+        description="Softmax over a query's own candidates, the same with in-batch negatives, or pointwise.",
+    )
+    epochs: float = Field(2.0, gt=0, description="Passes over the training split.")
     max_minutes: float = Field(30, gt=0, description="Training stops in order when this has passed.")
-    batch_size: int = Field(32, ge=2, description="Queries a step.")
+    batch_size: int = Field(8, ge=2, description="Queries a step; pairs a step for bce.")
     negatives: int = Field(3, ge=1, description="Labelled negatives for each positive.")
-    learning_rate: float = Field(1e-4, gt=0, description="Peak, after warm-up.")
+    in_batch_negatives: int = Field(2, ge=1, description="Other queries' documents for each positive; cached-mnrl.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak, after warm-up.")
+    warm_up: float = Field(0.1, ge=0, lt=1, description="Share of the training in which the learning rate rises.")
+    validations: int = Field(4, ge=1, description="Checkpoints that are validated, at even shares of the training.")
+    validation_queries: int = Field(200, ge=1, description="Newest queries of the validation split that choose.")
     max_length: int = Field(128, ge=16, description="Tokens of query and document together.")
     bf16: bool = Field(True, description="Autocast to bfloat16 where the processor has it.")
     seed: int = Field(13, description="Of weights, order and dropout.")
