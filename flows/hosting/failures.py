@@ -3,7 +3,7 @@
 from flows.contracts.failure import Healable
 
 
-class HostingFailed(Exception):  # noqa: N818 - said as it is in messages: "HostingFailed: ..."
+class HostingFailed(Exception):
     """Base of the expected failures of this package."""
 
 

@@ -74,7 +74,7 @@ class LocalProcessHost:
             if current is not None and current.bento.digest == bento.digest:
                 progress(f"{bento.tag} serves already at {self.url}")
                 return current
-            self._require_port()
+            self.require_port()
             self._rehearse(bento, checks, approved_by, progress)
             return self._switch(bento, checks, approved_by, progress)
 
@@ -142,7 +142,7 @@ class LocalProcessHost:
 
     def _start(self, role: str, bento: PackagedBento, port: int, checks: Sequence[ScoredPair]) -> None:
         """Start a server, write it down, and return when it is ready and right; ProbeFailed when it is not."""
-        log = self._folder / "logs" / f"{bento.tag.replace(':', '-')}-{role}.log"
+        log = self._folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{bento.tag.replace(':', '-')}-{role}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         options = {"RERANKER_SERVICE_WORKERS": str(self._settings.workers)}
         server = Server.start(bento, self._settings.address, port, log, options)
@@ -164,8 +164,10 @@ class LocalProcessHost:
             server.stop()
             self._keep(role, None)
 
-    def _require_port(self) -> None:
-        if self._servers().live is not None:
+    def require_port(self) -> None:
+        """Raise PortTaken when a process that is not ours listens on the service's port."""
+        live = self._servers().live
+        if live is not None and live.running:
             return  # the port is ours
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -11,7 +11,7 @@ from flows.hosting.processes import Server
 _POLL_SECONDS = 0.1
 
 
-class ProbeFailed(Exception):  # noqa: N818 - internal: the host turns it into a refused or reverted release
+class ProbeFailed(Exception):
     """The server is not fit for traffic; the message says why."""
 
 
@@ -19,8 +19,9 @@ def wait_until_ready(server: Server, seconds: float) -> None:
     """Return when the server has loaded its model; ProbeFailed when it ends, or is not ready after `seconds`."""
     until = time.monotonic() + seconds
     while not is_ready(server, seconds=2):
-        if not server.running:
-            raise ProbeFailed(f"it ended while starting; the last lines of {server.log}:\n{server.last_words()}")
+        # BentoML starts a worker that fails again and again; there is no use in watching that until the time is up.
+        if not server.running or "Application startup failed" in server.printed():
+            raise ProbeFailed(f"it failed while starting; the last lines of {server.log}:\n{server.last_words()}")
         if time.monotonic() > until:
             raise ProbeFailed(
                 f"it was not ready after {seconds:g} s (RERANKER_HOST__START_TIMEOUT); the last lines of "

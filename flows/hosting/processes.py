@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -75,7 +75,7 @@ class Server(BaseModel):
             options: Environment of the service, such as RERANKER_SERVICE_WORKERS.
         """
         command = [sys.executable, "-m", "bentoml", "serve", bento.tag, "--host", address, "--port", str(port)]
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 cwd=log.parent,
@@ -112,13 +112,16 @@ class Server(BaseModel):
             _signal(process, psutil.Process.kill)
         psutil.wait_procs(stubborn, timeout=STOP_SECONDS)
 
+    def printed(self) -> str:
+        """Return its log."""
+        return self.log.read_text("utf-8", "replace")
+
     def last_words(self, lines: int = 5) -> str:
         """Return the end of its log."""
-        text = self.log.read_text("utf-8", "replace") if self.log.is_file() else ""
-        return "\n".join(text.strip().splitlines()[-lines:])
+        return "\n".join(self.printed().strip().splitlines()[-lines:])
 
 
-def _signal(process: psutil.Process, send: "type[psutil.Process.terminate]") -> None:
+def _signal(process: psutil.Process, send: Callable[[psutil.Process], None]) -> None:
     try:
         send(process)
     except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
 """What can go wrong on the way to a Bento; none of it heals by trying again."""
 
 
-class PackagingFailed(Exception):  # noqa: N818 - said as it is in messages: "PackagingFailed: ..."
+class PackagingFailed(Exception):
     """Base of the expected failures of this package."""
 
 
