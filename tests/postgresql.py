@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,8 @@ class Cluster:
         self.execute(_ROLES)
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
+        if (self._folder / "data" / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
 
     def migrate(self) -> None:
         for path in MIGRATIONS:
@@ -84,7 +86,7 @@ def _programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def postgresql() -> Iterator[Cluster]:
     """A migrated PostgreSQL. Without one the test is skipped with a word, and in CI it fails."""
     programs = _programs()
     if programs is None:
@@ -93,13 +95,12 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             pytest.fail(message)
         pytest.skip(message)
     # Not under tmp_path, which other accounts may not enter; and short, as the name of a socket must be.
-    folder = Path("/tmp") / f"postgresql-{os.getpid()}-{tmp_path_factory.getbasetemp().name}"
-    folder.mkdir(mode=0o755)
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
     cluster = Cluster(programs, folder)
     try:
         cluster.start()
         cluster.migrate()
         yield cluster
-        cluster.stop()
     finally:
+        cluster.stop()
         shutil.rmtree(folder)

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from flows.ingest.lines import lines_of
 from flows.ingest.mapping import ColumnMapping
 from flows.ingest.record import Record
+from flows.store.bounded import bounded
 
 _LOOK_AHEAD = 1_000  # lines whose fields count as the file's columns
+_LOOK_AHEAD_CHARACTERS = 16_000_000
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | str, str]]:
@@ -32,7 +34,7 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | str, str]]:
 def jsonl_records(path: Path, mapping: ColumnMapping) -> Iterator[Record]:
     """Yield the rows of a JSONL file."""
     lines = json_objects(path)
-    first = list(islice(lines, _LOOK_AHEAD))
+    first = next(bounded(lines, _LOOK_AHEAD, lambda line: len(line[2]), _LOOK_AHEAD_CHARACTERS), [])
     seen = {name: None for _, found, _ in first if isinstance(found, dict) for name in found}
     if seen:
         mapping.found_in(path, seen)

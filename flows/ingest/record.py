@@ -23,7 +23,7 @@ class Record:
 
     def characters(self) -> int:
         """Return about how much text the row holds."""
-        texts = self.values.values() if self.fault is None else (self.raw,)
+        texts = (*self.values.values(), self.raw)
         return sum(len(text) for text in texts if isinstance(text, str))
 
 

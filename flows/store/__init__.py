@@ -10,9 +10,10 @@ newer (at the same time, the higher one), and keeps its `subject_id` when the ot
 in code point order). The rule is commutative, associative and idempotent: in which order rows arrive, and whether a
 request was sent twice because its answer was lost, cannot be seen in the result.
 
-**Order.** `scan` walks the keys upwards, page by page (keyset pagination). A key never changes, so a row that was
-there when the scan began comes exactly once however many others write meanwhile, no transaction stays open, and two
-stores with the same rows yield them in the same order, whatever order they were written in.
+**Order.** Each row has a number, given when it is first stored and never changed, and `scan` walks the numbers
+upwards, page by page (keyset pagination): a row that was there when the scan began comes exactly once however many
+others write meanwhile, no transaction stays open, and the disk is read in order. (In the order of the keys a scan of
+a million pairs took three times as long, with all of them in memory.) Nothing may rest on the order of arrival.
 
 **Text.** What PostgreSQL cannot hold (NUL) is refused by both stores; `flows.ingest` puts such rows into quarantine.
 """

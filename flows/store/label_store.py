@@ -63,7 +63,7 @@ class LabelStore(Protocol):
     def scan(
         self, since: datetime | None = None, until: datetime | None = None, batch_size: int = 5_000
     ) -> Iterator[pa.RecordBatch]:
-        """Yield all pairs (PAIR_SCHEMA) with since <= created_at < until, in the order of their keys.
+        """Yield all pairs (PAIR_SCHEMA) with since <= created_at < until, in the order they were first stored.
 
         Batches hold `batch_size` rows at most and are never empty. Both times must know their time zone.
         """

@@ -15,6 +15,7 @@ from flows.store.label_store import QuarantinedRow
 MAX_NAME_CHARACTERS = 256
 """Of `source` and `subject_id`, which are indexed: PostgreSQL refuses index entries above 2.7 kB."""
 
+_CHUNK_ROWS = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -100,11 +101,14 @@ def _faults(table: pa.Table) -> Iterator[tuple[str, str, pa.ChunkedArray]]:
 
 
 def rows_of(table: pa.Table) -> Iterator[Row]:
-    """Yield the rows of a checked table."""
-    columns = table.set_column(4, "created_at", table["created_at"].cast(pa.int64())).to_pydict()
-    for query, document, relevance, source, created_at, grade, subject_id in zip(*columns.values(), strict=True):
-        key = pair_key(query, document, source, relevance)
-        yield Row(key, query, document, relevance, source, created_at, grade, subject_id)
+    """Yield the rows of a checked table, of which few are Python objects at once."""
+    at = PAIR_SCHEMA.get_field_index("created_at")
+    table = table.set_column(at, "created_at", table["created_at"].cast(pa.int64()))
+    for batch in table.to_batches(max_chunksize=_CHUNK_ROWS):
+        columns = (column.to_pylist() for column in batch.columns)
+        for query, document, relevance, source, created_at, grade, subject_id in zip(*columns, strict=True):
+            key = pair_key(query, document, source, relevance)
+            yield Row(key, query, document, relevance, source, created_at, grade, subject_id)
 
 
 def microseconds(at: datetime) -> int:

@@ -60,9 +60,10 @@ INSERT INTO quarantine (key, origin, position, reason, raw, quarantined_at) VALU
 ON CONFLICT (key) DO UPDATE SET quarantined_at = excluded.quarantined_at
 """
 
+# + keeps SQLite from the index of created_at, with which it would sort the whole window anew for every page
 _SCAN = """
-SELECT key, query, document, relevance, source, created_at, grade, subject_id FROM labels
-WHERE key > ? AND created_at >= ? AND created_at < ? ORDER BY key LIMIT ?
+SELECT id, query, document, relevance, source, created_at, grade, subject_id FROM labels
+WHERE id > ? AND +created_at >= ? AND +created_at < ? ORDER BY id LIMIT ?
 """
 
 
@@ -102,7 +103,7 @@ class SqliteLabelStore:
         """Add pairs; see `LabelStore.append`."""
         table, kept = checked(pairs), 0
         for first in range(0, table.num_rows, _TRANSACTION_ROWS):
-            rows = list(rows_of(table.slice(first, _TRANSACTION_ROWS)))
+            rows = list(rows_of(table.slice(first, _TRANSACTION_ROWS)))  # before the lock is taken
             with self._transaction() as connection:
                 # SQLite gives a new row the highest id plus one, and an update none: the difference counts new rows.
                 before = _number(connection, "SELECT coalesce(max(id), 0) FROM labels")
@@ -132,14 +133,14 @@ class SqliteLabelStore:
         return self._pages(first, last, batch_size)
 
     def _pages(self, first: int, last: int, batch_size: int) -> Iterator[pa.RecordBatch]:
-        key = b""
+        last_id = 0
         with self._connection() as connection:
             while True:
-                with closing(connection.execute(_SCAN, (key, first, last, batch_size))) as page:
+                with closing(connection.execute(_SCAN, (last_id, first, last, batch_size))) as page:
                     rows = next(bounded(page, batch_size, _characters, _BATCH_CHARACTERS), None)
                 if rows is None:
                     return
-                key = rows[-1][0]
+                last_id = rows[-1][0]
                 columns = list(zip(*rows, strict=True))[1:]
                 arrays = [pa.array(values, field.type) for values, field in zip(columns, PAIR_SCHEMA, strict=True)]
                 yield pa.RecordBatch.from_arrays(arrays, schema=PAIR_SCHEMA)

@@ -21,7 +21,6 @@ from flows.store.row import Row, checked, merged, microseconds, moment, quaranti
 
 _REQUEST_CHARACTERS = 2_000_000  # of text in one request; gateways refuse large bodies
 _TIMEOUT_SECONDS = 60.0
-_NO_KEY = str(UUID(int=0))
 
 
 class SupabaseLabelStore:
@@ -37,8 +36,11 @@ class SupabaseLabelStore:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Speak to the project at `url` with its service role key; `page_size` is rows a request."""
-        if not url.startswith(("https://", "http://")):
-            raise StoreRefusedError("RERANKER_STORE__SUPABASE_URL must be https://<project>.supabase.co")
+        _check_address(url)
+        if not key or not key.isascii() or not key.isprintable():  # httpx would quote it in its complaint
+            raise StoreRefusedError(
+                "RERANKER_STORE__SUPABASE_KEY is empty, or holds what no key does, such as a line end"
+            )
         transport = RetryTransport(httpx.HTTPTransport(), retries, sleep)
         self._http = httpx.Client(transport=transport, timeout=_TIMEOUT_SECONDS)
         self._client = create_client(url, key, ClientOptions(httpx_client=self._http, auto_refresh_token=False))
@@ -115,10 +117,10 @@ class SupabaseLabelStore:
         return self._pages(since, until, min(batch_size, self._page_size))
 
     def _pages(self, since: datetime | None, until: datetime | None, size: int) -> Iterator[pa.RecordBatch]:
-        key = _NO_KEY
+        last_id = 0
         query = self._client.table("labels")
         while True:
-            page = query.select("key", *PAIR_SCHEMA.names).gt("key", key).order("key").limit(size)
+            page = query.select("id", *PAIR_SCHEMA.names).gt("id", last_id).order("id").limit(size)
             if since is not None:
                 page = page.gte("created_at", since.isoformat())
             if until is not None:
@@ -126,7 +128,7 @@ class SupabaseLabelStore:
             rows = self._data(page)
             if not rows:  # a short page is no end: the project's `Max rows` may be below ours
                 return
-            key = rows[-1]["key"]
+            last_id = rows[-1]["id"]
             for row in rows:
                 row["created_at"] = datetime.fromisoformat(row["created_at"])  # in the database's zone
             yield pa.RecordBatch.from_pylist(rows, schema=PAIR_SCHEMA)
@@ -167,6 +169,15 @@ class SupabaseLabelStore:
             return query.execute()
         except APIError as error:  # refusals have raised in the transport: this answer is not PostgREST's at all
             raise _not_a_project() from error
+
+
+def _check_address(url: str) -> None:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in ("https", "http") or not address.host:
+        raise StoreRefusedError("RERANKER_STORE__SUPABASE_URL must be https://<project>.supabase.co")
 
 
 def _not_a_project() -> StoreRefusedError:

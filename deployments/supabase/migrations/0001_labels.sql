@@ -1,9 +1,9 @@
 -- Labelled query-document pairs. Every migration can be applied again without harm.
 
 create table if not exists public.labels (
-    id bigint generated always as identity primary key,
+    id bigint generated always as identity primary key, -- scans walk it upwards
     -- 128 bits of the SHA-256 of query, document, source and relevance: the row's name, as uuid because PostgreSQL
-    -- stores, orders and indexes it as 16 bytes
+    -- stores and indexes it as 16 bytes
     key uuid not null unique,
     query text not null check (query <> ''),
     document text not null check (document <> ''),

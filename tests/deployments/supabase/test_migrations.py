@@ -93,17 +93,14 @@ def test_the_largest_names_fit_the_index(database: Cluster) -> None:
     assert database.rows("select char_length(subject_id) as n from labels") == [{"n": 256}]
 
 
-def test_a_page_is_read_through_the_index_of_keys(database: Cluster) -> None:
+def test_a_page_is_read_in_order_through_an_index(database: Cluster) -> None:
     many = (
         "select gen_random_uuid(), 'q' || n, 'd', 1, 's', now(), gen_random_uuid() from generate_series(1, 20000) n"
     )
     columns = "key, query, document, relevance, source, created_at, request_id"
     database.execute(f"insert into labels ({columns}) {many}; analyze labels;")
-    plan = database.execute(
-        "explain select key, query from labels "
-        "where key > '80000000-0000-0000-0000-000000000000' order by key limit 100"
-    )
-    assert "Index Scan using labels_key_key" in plan
+    plan = database.execute("explain select key, query from labels where id > 10000 order by id limit 100")
+    assert "Index Scan using labels_pkey" in plan
     assert "Sort" not in plan
 
 

@@ -106,14 +106,14 @@ class SqliteDatabase:
     """The two tables in memory, with what the migrations promise: checks, grants and the merging trigger."""
 
     _TABLES = """
-    CREATE TABLE labels (key TEXT PRIMARY KEY, query TEXT NOT NULL CHECK (query <> ''),
+    CREATE TABLE labels (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, query TEXT NOT NULL CHECK (query <> ''),
         document TEXT NOT NULL CHECK (document <> ''), relevance INTEGER NOT NULL CHECK (relevance IN (0, 1)),
         source TEXT NOT NULL CHECK (source <> '' AND length(source) <= 256), created_at INTEGER NOT NULL,
         grade INTEGER CHECK (grade BETWEEN 0 AND 3),
         subject_id TEXT CHECK (subject_id <> '' AND length(subject_id) <= 256), request_id TEXT NOT NULL) STRICT;
     CREATE INDEX labels_created_at ON labels (created_at);
-    CREATE TABLE quarantine (key TEXT PRIMARY KEY, origin TEXT NOT NULL, position INTEGER NOT NULL,
-        reason TEXT NOT NULL, raw TEXT NOT NULL, quarantined_at INTEGER NOT NULL) STRICT;
+    CREATE TABLE quarantine (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, origin TEXT NOT NULL,
+        position INTEGER NOT NULL, reason TEXT NOT NULL, raw TEXT NOT NULL, quarantined_at INTEGER NOT NULL) STRICT;
     """
     _TIMES = ("created_at", "quarantined_at")
     _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,7 +139,9 @@ class SqliteDatabase:
         if upsert.merge and len(set(keys)) < len(keys):
             raise RefusalError(500, "21000", "ON CONFLICT DO UPDATE command cannot affect row a second time")
         marks = ", ".join("?" * len(upsert.columns))
-        insert = f"INSERT OR REPLACE INTO {upsert.table} ({', '.join(upsert.columns)}) VALUES ({marks})"
+        sets = ", ".join(f"{name} = excluded.{name}" for name in upsert.columns)
+        insert = f"INSERT INTO {upsert.table} ({', '.join(upsert.columns)}) VALUES ({marks}) "
+        insert += f"ON CONFLICT ({upsert.conflict}) DO UPDATE SET {sets}"
         returned = []
         with self._lock:
             self._connection.execute("BEGIN")

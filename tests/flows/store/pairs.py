@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def many(numbers: Iterable[int]) -> pa.RecordBatch:
 
 
 def stored(store: LabelStore, **window: Any) -> list[dict[str, Any]]:
-    """Return everything in the store, in its own order."""
-    return pa.Table.from_batches(store.scan(**window), schema=PAIR_SCHEMA).to_pylist()
+    """Return everything in the store, by text."""
+    rows = pa.Table.from_batches(store.scan(**window), schema=PAIR_SCHEMA).to_pylist()
+    return sorted(rows, key=itemgetter("query", "document", "source", "relevance"))
 
 
 def write(settings: StoreSettings, path: Path, first: int) -> AppendCounts:

@@ -138,9 +138,17 @@ def test_an_address_of_something_else_names_the_setting(
         store.latest()
 
 
-def test_an_address_without_a_scheme_is_refused() -> None:
+@pytest.mark.parametrize("url", ["project.supabase.co", "ftp://project", "https://", "https://[::1", ""])
+def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(StoreRefusedError, match="RERANKER_STORE__SUPABASE_URL"):
-        SupabaseLabelStore("project.supabase.co", SERVICE_KEY)
+        SupabaseLabelStore(url, SERVICE_KEY)
+
+
+@pytest.mark.parametrize("key", ["", "secret\n", "‘secret’"])
+def test_what_is_no_key_is_refused_and_not_quoted(server: Loopback, key: str) -> None:
+    with pytest.raises(StoreRefusedError, match="RERANKER_STORE__SUPABASE_KEY") as refused:
+        SupabaseLabelStore(server.url, key)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_server_that_is_not_there_may_come_back(waits: list[float]) -> None:
@@ -150,13 +158,13 @@ def test_a_server_that_is_not_there_may_come_back(waits: list[float]) -> None:
     assert len(waits) == 2
 
 
-def test_pages_are_found_by_key_and_never_by_offset(server: Loopback, store: SupabaseLabelStore) -> None:
+def test_pages_are_found_by_number_and_never_by_offset(server: Loopback, store: SupabaseLabelStore) -> None:
     store.append(many(range(90)))
     server.requests.clear()
     assert len(stored(store, since=START)) == 90
     pages = [request for request in server.requests if request.startswith("GET")]
     assert len(pages) == 6  # five of 20 at most, and an empty one
-    assert all("key=gt." in page and "order=key" in page and "offset" not in page for page in pages)
+    assert all("id=gt." in page and "order=id" in page and "offset" not in page for page in pages)
 
 
 def test_a_project_that_gives_fewer_rows_than_asked_for_loses_none(
