@@ -36,7 +36,8 @@ def ask_service(settings: Settings, question: str, candidates: int = 12) -> Answ
         documents = sorted({text for batch in store.scan() for text in pc.unique(batch["document"]).to_pylist()})
     retriever = open_retriever(settings.retrieval)
     retriever.index(documents)
-    retrieved = [documents[hit.position] for hit in retriever.search([question], candidates)[0]]
+    positions, _ = retriever.search([question], candidates)
+    retrieved = [documents[position] for position in positions[0]]
     url = f"{settings.service_url}/v1/rerank"
     try:
         response = httpx.post(url, json={"query": question, "documents": retrieved}, timeout=30)
