@@ -12,9 +12,12 @@ import pytest
 
 MIGRATIONS = sorted((Path(__file__).parents[1] / "deployments" / "supabase" / "migrations").glob("*.sql"))
 
-# What a Supabase project has before the first migration. There, service_role also bypasses row-level security; here
-# it does not, so the policies themselves are tested.
-_ROLES = "create role anon; create role authenticated; create role service_role;"
+# What a Supabase project has before the first migration: its roles, and every right on new tables for all of them.
+# There, service_role also bypasses row-level security; here it does not, so the policies themselves are tested.
+_PROJECT = """
+create role anon; create role authenticated; create role service_role;
+alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+"""
 
 
 class SqlError(Exception):
@@ -43,7 +46,7 @@ class Cluster:
         )
         options = f"-k {self._folder} -c listen_addresses='' -c fsync=off -c timezone=Europe/Berlin"
         self._run("pg_ctl", "-D", data, "-o", options, "-l", self._folder / "log", "-w", "start")
-        self.execute(_ROLES)
+        self.execute(_PROJECT)
 
     def stop(self) -> None:
         if (self._folder / "data" / "postmaster.pid").exists():

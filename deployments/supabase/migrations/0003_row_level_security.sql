@@ -12,5 +12,3 @@ create policy "service role" on public.labels to service_role using (true) with 
 
 drop policy if exists "service role" on public.quarantine;
 create policy "service role" on public.quarantine to service_role using (true) with check (true);
-
-revoke all on function public.merge_label() from public, anon, authenticated;
