@@ -45,7 +45,7 @@ class CrossEncoderScorer:
         """Return one logit for each pair (queries[i], documents[i]), shape (n,)."""
         import torch
 
-        from flows.training.precision import autocast
+        from flows.weights.precision import autocast
 
         if not queries:
             return np.empty(0, np.float32)

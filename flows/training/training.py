@@ -135,7 +135,7 @@ def _arguments(settings: TrainingSettings, steps: int, folder: str) -> Any:
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
     from flows.training.batches import LengthGroupedBatchSampler
-    from flows.training.precision import has_bf16
+    from flows.weights.precision import has_bf16
 
     return CrossEncoderTrainingArguments(
         output_dir=folder,

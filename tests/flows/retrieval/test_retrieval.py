@@ -39,7 +39,7 @@ def test_a_pair_has_the_score_with_which_it_is_found(retriever: Retriever) -> No
 
     given_scores = retriever.score([query for query, _ in pairs], [document for _, document in pairs])
 
-    np.testing.assert_allclose(given_scores, scores.ravel(), atol=1e-5)
+    np.testing.assert_allclose(given_scores, scores.ravel(), atol=1e-5 if retriever.name == "bm25" else 1e-2)
 
 
 def test_no_more_is_found_than_there_is(retriever: Retriever) -> None:
