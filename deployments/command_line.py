@@ -123,6 +123,7 @@ def ask(question: str, top: Annotated[int, typer.Option(help="Candidates to show
 
 def _start(settings: Settings) -> Settings:
     """Bring the stack up, enter its environment, and return the settings as they are in it."""
+    from deployments.local.lost_runs import crash_lost_runs
     from deployments.local.registration import register_deployments
     from deployments.local.stack import Stack
 
@@ -131,6 +132,8 @@ def _start(settings: Settings) -> Settings:
 
     stack = Stack(settings)
     stack.start(progress=tell)
+    if lost := crash_lost_runs(settings.servers.work_pool, stack.environment()):
+        tell(f"Flow runs whose process was gone, now marked as crashed: {lost}")
     register_deployments(settings, stack.environment(), progress=tell)
     return _enter(stack)
 

@@ -27,7 +27,7 @@ _REUSE_SECONDS = 30.0
 """How long a process that lives may take to show that it works, before it is replaced."""
 
 
-class StackFailed(RuntimeError):  # noqa: N818
+class StackFailed(RuntimeError):
     """The stack cannot be brought up; the message says what to do."""
 
 

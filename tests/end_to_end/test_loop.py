@@ -1,0 +1,133 @@
+"""The loop as a user runs it: from the README's commands to an answer over HTTP, and through a crash."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from deployments.local.processes import marked
+from tests.end_to_end.colours import write_csv
+from tests.end_to_end.conftest import Machine
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def running(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """The machine with its stack up and a user's pairs imported."""
+    path = tmp_path_factory.mktemp("pairs") / "answers.csv"
+    write_csv(path, datetime.now(UTC) - timedelta(days=1))
+    columns = ("--column", "query=question", "--column", "document=answer", "--column", "relevance=label")
+    printed = machine.reranker("import", str(path), *columns).stdout
+    assert "2,001 rows read" in printed
+    assert "1 quarantined" in printed
+    machine.reranker("up")
+    return machine
+
+
+@pytest.fixture(scope="module")
+def survived(running: Machine) -> Machine:
+    """The machine after its worker was killed in the middle of training and the lifecycle was started again."""
+    running.start_deployment("lifecycle/local", "--param", "cause=person")
+    wait_for(lambda: is_training(running), "training to start")
+    for process in worker_processes(running.home):
+        process.kill()
+    running.reranker("up")
+    run = running.run_deployment("lifecycle/local", "--param", "cause=person")
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    return running
+
+
+def test_finished_steps_are_not_repeated_and_nothing_is_registered_twice(survived: Machine) -> None:
+    versions = survived.ask_mlflow("/model-versions/search", filter="name='reranker'")["model_versions"]
+    assert [version["version"] for version in versions] == ["1"]
+    model = survived.ask_mlflow("/registered-models/get", name="reranker")["registered_model"]
+    assert {alias["alias"]: alias["version"] for alias in model["aliases"]} == {"champion": "1"}
+
+
+def test_the_crashed_run_does_not_pretend_to_run(survived: Machine) -> None:
+    states = {run["state"]["type"] for run in survived.flow_runs("lifecycle")}
+    assert states == {"COMPLETED", "CRASHED"}
+
+
+def test_the_champion_answers_better_than_words_in_common(survived: Machine) -> None:
+    documents = [
+        "the colour of fruit1 is dull1 dull2",
+        "the colour of fruit1 is bright3 bright4",
+        "dull1 dull3 dull4",
+    ]
+    body = {"query": "what about fruit1", "documents": documents, "top_n": 2}
+    answer = httpx.post(f"{survived.service}/v1/rerank", json=body, timeout=30).raise_for_status().json()
+    assert answer["results"][0]["index"] == 1
+    assert len(answer["results"]) == 2
+
+
+def test_the_same_again_takes_up_what_is_done(survived: Machine) -> None:
+    run = survived.run_deployment("lifecycle/local", "--param", "cause=person")
+    assert run["state"]["type"] == "COMPLETED"
+    assert "train_challenger" not in survived.task_states(run["id"])
+    versions = survived.ask_mlflow("/model-versions/search", filter="name='reranker'")["model_versions"]
+    assert len(versions) == 1
+
+
+def test_every_run_tells_its_story_in_artifacts(survived: Machine) -> None:
+    found = survived.ask_prefect("/artifacts/filter", {})
+    keys = {artifact["key"] for artifact in found}
+    assert {"validation", "data-docs", "snapshot", "training", "gate", "bento", "release", "outcome"} <= keys
+    docs = next(artifact["data"] for artifact in found if artifact["key"] == "data-docs")
+    address = docs[docs.index("(") + 1 : docs.index(")")]
+    assert "expectations/labelled-pairs.html" in httpx.get(address, timeout=30).raise_for_status().text
+
+
+def test_broken_labels_stop_the_run_before_training(survived: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "all-relevant.csv"
+    rows = [f"question {number},answer {number} {part},1" for number in range(3000) for part in range(6)]
+    path.write_text("\n".join(["query,document,relevance", *rows]), "utf-8")
+    survived.reranker("import", str(path))
+    run = survived.run_deployment("lifecycle/local", "--param", "cause=person")
+    assert run["state"]["type"] == "FAILED"
+    assert "ValidationFailed" in run["state"]["message"]
+    assert "train_challenger" not in survived.task_states(run["id"])
+    events = survived.ask_prefect(
+        "/events/filter", {"filter": {"event": {"name": ["reranker.validation.failed"]}}, "limit": 10}
+    )
+    assert events["events"]
+
+
+def test_stop_leaves_nothing_running(survived: Machine) -> None:
+    survived.reranker("stop")
+    assert not marked(survived.home)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{survived.service}/readyz", timeout=5)
+
+
+def worker_processes(home: Path) -> list[psutil.Process]:
+    """Return the worker of this home and its flow runs."""
+    found = []
+    for process in marked(home):
+        command = process.cmdline()
+        if "worker" in command or "prefect.engine" in command or "prefect.flow_engine" in " ".join(command):
+            found.append(process)
+    assert found
+    return found
+
+
+def is_training(machine: Machine) -> bool:
+    """Whether the newest lifecycle trains now; fails when it has ended already."""
+    runs = machine.flow_runs("lifecycle")
+    if not runs:
+        return False
+    assert runs[0]["state"]["type"] not in {"COMPLETED", "FAILED", "CRASHED"}, runs[0]["state"]
+    return machine.task_states(runs[0]["id"]).get("train_challenger") == "Running"
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
+    """Ask until it is so; fail with `what` was waited for."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"waited {seconds} s for {what}"
+        time.sleep(0.5)
