@@ -148,8 +148,8 @@ def _stop(settings: Settings) -> None:
     from deployments.local.stack import Stack
     from flows.hosting import LocalProcessHost
 
+    ended = Stack(settings).stop()  # first, lest a roll-out starts the service again
     LocalProcessHost(settings.host, settings.folder("host")).stop()
-    ended = Stack(settings).stop()
     console.print(f"Stopped ({ended} processes).", highlight=False)
 
 

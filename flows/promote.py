@@ -114,7 +114,7 @@ def judge(challenger: Evaluation, incumbent: Evaluation, snapshot: str, gate: Ga
 def show(decision: Decision, evaluations: list[Evaluation]) -> None:
     """Put the decision and everybody's metrics into the run."""
     markdown = f"{to_markdown(decision)}\n\n## Everybody on the same lists\n\n{comparison(evaluations)}"
-    create_markdown_artifact(key="gate", markdown=markdown, description=f"Gate: {decision.verdict}")
+    create_markdown_artifact(key="gate", markdown=markdown, description=sentence(decision))
     get_run_logger().info(sentence(decision))
 
 

@@ -31,7 +31,9 @@ def watch_drift() -> str:
         get_run_logger().info("There is no champion yet, so there is nothing to drift away from.")
         return NO_CHAMPION
     report = compare(champion, read_window())
-    create_markdown_artifact(key="drift", markdown=report.to_markdown(), description=f"Drift: {report.verdict}")
+    create_markdown_artifact(
+        key="drift", markdown=report.to_markdown(), description=f"{report.verdict}: {report.reason}"
+    )
     if report.report:
         link = load_settings().report_url(report.report)
         create_link_artifact(key="drift-report", link=link, link_text="Evidently's report")

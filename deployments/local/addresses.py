@@ -18,6 +18,8 @@ def addresses(settings: Settings) -> Table:
         "The service and its API": settings.service_url,
     }
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for what, address in rows.items():
         table.add_row(f"  {what}", address)
     return table

@@ -1,30 +1,33 @@
 """The demo: the loop played twice on this machine, on real text, with nothing to download."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 from uuid import UUID, uuid4
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.rule import Rule
 
 from deployments.local.asking import ask_service, show
 from deployments.local.demo_data import docstring_pairs
 from deployments.local.services import ROOT
-from deployments.local.watching import follow
-from flows.settings import Settings
+from deployments.local.watching import findings, follow
+from flows.hosting import LocalProcessHost
+from flows.settings import Settings, TrainingSettings
 from flows.store import open_store
 
 Cycle = Literal[1, 2]
 
-STORIES: Mapping[Cycle, str] = {
-    1: "no champion yet: the retriever's own order is what a challenger must beat",
-    2: "a week later, text of another domain arrives: does the champion still do?",
+TITLES: Mapping[Cycle, str] = {
+    1: "a first champion",
+    2: "text of another domain arrives",
 }
 QUESTIONS: Mapping[Cycle, str] = {
     1: "find the roots of a polynomial given its coefficients",
@@ -32,9 +35,29 @@ QUESTIONS: Mapping[Cycle, str] = {
 }
 """Asked after each cycle; nobody labelled them."""
 
+TRAINING: Mapping[Cycle, TrainingSettings] = {
+    1: TrainingSettings(epochs=1.4, max_minutes=5, max_length=64),
+    2: TrainingSettings(window_days=14, epochs=1.0, max_minutes=2.75, max_length=64, validations=2),
+}
+"""Short texts and few minutes: the first challenger starts from bi-encoder weights and learns from everything, the
+second from the first champion and learns from what came since."""
+
 
 class LoopFailed(Exception):
     """A lifecycle did not end well; the message says how, and where to look."""
+
+
+class Story(BaseModel):
+    """How far the demo was played in this home folder; kept in `demo.json`."""
+
+    now: datetime
+    """The moment at which it plays: its first start, so that it goes on with the same pairs."""
+    played: list[Cycle] = []
+
+    @classmethod
+    def open(cls, path: Path) -> "Story":
+        """Return the story as it stands, or a new one."""
+        return cls.model_validate_json(path.read_text("utf-8")) if path.exists() else cls(now=datetime.now(UTC))
 
 
 def play(settings: Settings, console: Console) -> None:
@@ -43,22 +66,17 @@ def play(settings: Settings, console: Console) -> None:
     Raises:
         LoopFailed: a lifecycle ended in another state than `Completed`.
     """
-    now = _present(settings)
-    for cycle in STORIES:
-        console.print(Rule(f"cycle {cycle}: {STORIES[cycle]}", align="left"))
-        _fill(settings, cycle, now, console)
-        _run_lifecycle("person" if cycle == 1 else "drift", console)
-        console.print(show(ask_service(settings, QUESTIONS[cycle]), top=5))
-
-    console.print("\n`make stop` ends all of it. `make demo` again takes up what is done.", highlight=False)
-
-
-def _present(settings: Settings) -> datetime:
-    """Return the moment at which the demo's story plays: the first start of it, also when it is played on."""
     path = settings.file("demo.json")
-    if not path.exists():
-        path.write_text(json.dumps({"now": datetime.now(UTC).isoformat()}), "utf-8")
-    return datetime.fromisoformat(json.loads(path.read_text("utf-8"))["now"])
+    story = Story.open(path)
+    for cycle in [cycle for cycle in TITLES if cycle not in story.played] or [max(TITLES)]:
+        console.print(Rule(f"cycle {cycle}: {TITLES[cycle]}", align="left"))
+        path.write_text(story.model_dump_json(), "utf-8")
+        _fill(settings, cycle, story.now, console)
+        _run_lifecycle("person" if cycle == 1 else "drift", TRAINING[cycle], console)
+        if LocalProcessHost(settings.host, settings.folder("host")).current() is not None:
+            console.print(show(ask_service(settings, QUESTIONS[cycle]), top=5))
+        story = story.model_copy(update={"played": sorted({*story.played, cycle})})
+        path.write_text(story.model_dump_json(), "utf-8")
 
 
 def _fill(settings: Settings, cycle: Cycle, now: datetime, console: Console) -> None:
@@ -69,22 +87,26 @@ def _fill(settings: Settings, cycle: Cycle, now: datetime, console: Console) -> 
     )
 
 
-def _run_lifecycle(cause: str, console: Console) -> None:
+def _run_lifecycle(cause: str, training: TrainingSettings, console: Console) -> None:
     """Start `lifecycle/local` as a user would, and show its steps until it ends."""
     name = f"demo-{uuid4().hex[:8]}"
     command = ["deployment", "run", "lifecycle/local", "--flow-run-name", name, "--param", f"cause={cause}"]
-    console.print(f"  [bold]prefect {' '.join(command)}[/]", highlight=False)
+    command += ["--param", f"training={training.model_dump_json(exclude_unset=True)}"]
+    console.print(f"  [bold]prefect {' '.join(command)}[/]", highlight=False, markup=True, soft_wrap=True)
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise LoopFailed(f"The lifecycle could not be started:\n{done.stdout}{done.stderr}")
-    state = follow(_find_run(name), console)
+    run = _find_run(name)
+    state = follow(run, console)
     if not state.is_completed():
         raise LoopFailed(
             f"The lifecycle ended as {state.name}: {state.message}\n"
             "Its steps, artifacts and logs are in the Prefect UI; `make demo` again goes on from there."
         )
+    for key, description in findings(run, ("drift", "gate")):
+        console.print(f"  [bold]{key}[/] {escape(description)}", highlight=False)
 
 
 def _find_run(name: str) -> UUID:

@@ -22,7 +22,7 @@ CANDIDATES = 12
 MAX_DOCUMENT_CHARACTERS = 240
 FIRST_QUERIES = 3000
 CONTINUED_QUERIES = 300
-NEW_QUERIES = 1300
+NEW_QUERIES = 2600
 FIRST_SPAN = (timedelta(weeks=12), timedelta(weeks=1))  # before now: from, to
 SECOND_SPAN = (timedelta(weeks=1), timedelta(hours=1))
 

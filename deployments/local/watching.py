@@ -1,7 +1,7 @@
 """Follow a flow run in the terminal, step by step, until it ends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     ArtifactFilterType,
     FlowRunFilter,
     FlowRunFilterId,
@@ -21,7 +22,9 @@ from rich.markup import escape
 from rich.text import Text
 
 _MARKS = {"COMPLETED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CRASHED": "[red]✗[/]", "CANCELLED": "[yellow]-[/]"}
+_RUNNING = "[cyan]●[/]"
 _POLL_SECONDS = 1.0
+_TELL_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Step:
     state: str
     seconds: float
     note: str = ""
+    is_flow: bool = False
 
     @property
     def ended(self) -> bool:
@@ -42,61 +46,87 @@ class Step:
 
     def line(self) -> str:
         """One line in rich's markup."""
-        mark = _MARKS.get(self.state, "[cyan]●[/]")
+        indent = "  " * (self.depth + 1)
+        if self.is_flow:
+            return f"{indent}[bold]{escape(self.name)}[/]"
         note = f"  [dim]{escape(self.note)}[/]" if self.note else ""
-        return f"  {'  ' * self.depth}{mark} {escape(self.name)} [dim]{self.seconds:.0f} s[/]{note}"
+        return f"{indent}{_MARKS.get(self.state, _RUNNING)} {escape(self.name)} [dim]{self.seconds:.0f} s[/]{note}"
 
 
 def follow(run_id: UUID, console: Console) -> State:
     """Print the steps of flow run `run_id` as they happen and return its final state.
 
-    On a terminal the running steps are redrawn in place; elsewhere each step is printed once, when it ends.
+    A subflow is printed when it begins, a task when it ends. What runs is redrawn in place on a terminal, and
+    printed now and then elsewhere.
     """
     printed: set[UUID] = set()
+    told = time.monotonic()
     with get_client(sync_client=True) as client, Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             run = client.read_flow_run(run_id)
             final = run.state is not None and run.state.is_final()
             steps = list(_steps(client, run, depth=0))
             for step in steps:
-                if step.ended and step.id not in printed:
+                if (step.ended or step.is_flow) and step.id not in printed:
                     printed.add(step.id)
                     live.console.print(step.line(), highlight=False)
-            running = [Text.from_markup(step.line()) for step in steps if not step.ended]
+            running = [step.line() for step in steps if not step.ended and not step.is_flow]
             waiting = run.state.name if run.state else "?"
-            live.update(Group(*(running or [Text(f"  {waiting} ...")])), refresh=True)
+            live.update(Group(*map(Text.from_markup, running or [f"  {waiting} ..."])), refresh=True)
+            if not console.is_terminal and running and time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                console.print(*running, sep="\n", highlight=False)
             if final and run.state is not None:
                 return run.state
             time.sleep(_POLL_SECONDS)
+
+
+def findings(run_id: UUID, keys: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (key, description) of the artifacts of a run and its subflows that have one of `keys`."""
+    with get_client(sync_client=True) as client:
+        runs = [run_id, *(child.id for child in _subflows(client, run_id))]
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                key=ArtifactFilterKey(any_=list(keys)), flow_run_id=ArtifactFilterFlowRunId(any_=runs)
+            )
+        )
+    return sorted((artifact.key or "", artifact.description or "") for artifact in artifacts)
+
+
+def _subflows(client: SyncPrefectClient, run_id: UUID) -> list[FlowRun]:
+    children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id]))
+    return client.read_flow_runs(flow_run_filter=children)
 
 
 def _steps(client: SyncPrefectClient, run: FlowRun, depth: int) -> Iterator[Step]:
     """Yield the subflows and tasks of `run` in the order in which they started, each before its own."""
     one = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
     tasks = client.read_task_runs(flow_run_filter=one)
-    children = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]))
-    )
-    subflows = {child.parent_task_run_id for child in children}
-    found: list[TaskRun | FlowRun] = [*children, *(task for task in tasks if task.id not in subflows)]
+    subflows = {child.parent_task_run_id: child for child in _subflows(client, run.id)}
     note = _progress(client, run.id)
-    for each in sorted(found, key=_started):
-        step = _step(each, depth, note)
-        yield step
-        if isinstance(each, FlowRun):
-            yield from _steps(client, each, depth + 1)
+    for task in sorted(tasks, key=_started):
+        subflow = subflows.get(task.id)  # a subflow stands among its parent's tasks, under the name of its flow
+        yield _step(task, depth, note, is_flow=subflow is not None)
+        if subflow is not None:
+            yield from _steps(client, subflow, depth + 1)
 
 
-def _step(run: TaskRun | FlowRun, depth: int, note: str) -> Step:
-    state = run.state.type.value if run.state else "PENDING"
-    name = run.name.rsplit("-", 1)[0] if isinstance(run, TaskRun) else run.name
-    cached = run.state is not None and run.state.name == "Cached"
-    seconds = run.estimated_run_time.total_seconds()
-    running = state == "RUNNING" and isinstance(run, TaskRun)
-    return Step(run.id, name, depth, state, seconds, "taken up" if cached else note if running else "")
+def _step(task: TaskRun, depth: int, note: str, is_flow: bool) -> Step:
+    state = task.state.type.value if task.state else "PENDING"
+    cached = task.state is not None and task.state.name == "Cached"
+    shown = "taken up" if cached else note if state == "RUNNING" else ""
+    return Step(
+        id=task.id,
+        name=task.name.rsplit("-", 1)[0],
+        depth=depth,
+        state=state,
+        seconds=task.estimated_run_time.total_seconds(),
+        note=shown,
+        is_flow=is_flow,
+    )
 
 
-def _started(run: TaskRun | FlowRun) -> float:
+def _started(run: TaskRun) -> float:
     started = run.start_time or run.expected_start_time
     return started.timestamp() if started else float("inf")
 

@@ -88,7 +88,10 @@ class TrainingSettings(Section):
         "listwise",
         description="Softmax over a query's own candidates, the same with in-batch negatives, or pointwise.",
     )
-    epochs: float = Field(2.0, gt=0, description="Passes over the training split.")
+    window_days: float | None = Field(
+        None, gt=0, description="Learn from the newest days of the training split alone; default: from all of it."
+    )
+    epochs: float = Field(2.0, gt=0, description="Passes over what is learned from.")
     max_minutes: float = Field(30, gt=0, description="Training stops in order when this has passed.")
     batch_size: int = Field(8, ge=2, description="Queries a step; pairs a step for bce.")
     negatives: int = Field(3, ge=1, description="Labelled negatives for each positive.")

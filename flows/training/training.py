@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def train(
         UnreadableModelError: `start_from` cannot be read.
         DivergedError: the loss is not a number any more.
     """
-    rows = training_rows(snapshot.table("train"), settings)
+    rows = training_rows(_newest(snapshot.table("train"), settings.window_days), settings)
     validation = _validation(snapshot, settings)
 
     from transformers import set_seed
@@ -77,6 +78,14 @@ def train(
         pairs_per_second=steps * watch.pairs_a_step / seconds,
         validation=watch.best,
     )
+
+
+def _newest(table: pa.Table, days: float | None) -> pa.Table:
+    """Return the pairs of the newest `days`, counted back from the newest pair."""
+    if days is None or table.num_rows == 0:
+        return table
+    since = pc.max(table["created_at"]).as_py() - timedelta(days=days)
+    return table.filter(pc.greater_equal(table["created_at"], since))
 
 
 def _validation(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
