@@ -66,6 +66,13 @@ def test_the_champion_answers_better_than_words_in_common(survived: Machine) -> 
     assert len(answer["results"]) == 2
 
 
+def test_the_command_line_asks_with_documents_of_its_own(survived: Machine) -> None:
+    printed = survived.reranker("ask", "what about fruit1 fruit2", "--top", "3").stdout
+    assert "reranked by reranker:1" in printed
+    assert "the colour of" in printed
+    assert "version 1" in survived.reranker("status").stdout
+
+
 def test_the_same_again_takes_up_what_is_done(survived: Machine) -> None:
     run = survived.run_deployment("lifecycle/local", "--param", "cause=person")
     assert run["state"]["type"] == "COMPLETED"
