@@ -17,7 +17,7 @@ class TrainedModel(BaseModel):
     snapshot: str
     """Digest of the snapshot it was trained on."""
     configuration: str
-    """Digest of the training settings and of the model it started from."""
+    """Digest of the training settings. One snapshot and one configuration make one challenger."""
     started_from: str
     """The base model's name or path, or `models:/<name>/<version>` of the parent champion."""
     max_length: int
