@@ -23,6 +23,8 @@ console = Console()
 def main() -> None:
     """Run the command line: an expected failure is one message and exit status 1, never a traceback."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _as_interrupt)
     try:
         application()
     except ValidationError as failure:
@@ -74,7 +76,7 @@ def demo() -> None:
         play(settings, console)
         _show_addresses(settings)
         console.print("\n`make stop` ends all of it; `make demo` again takes up what is done.", highlight=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter: a termination or a hang-up while the stack starts
         console.print("\nInterrupted: stopping everything ...")
         _stop(settings)
         sys.exit(130)
@@ -145,11 +147,15 @@ def _enter(stack: "Stack") -> Settings:
 
 
 def _stop(settings: Settings) -> None:
+    from deployments.local.interruption import Interruption
     from deployments.local.stack import Stack
     from flows.hosting import LocalProcessHost
 
-    ended = Stack(settings).stop()  # first, lest a roll-out starts the service again
-    LocalProcessHost(settings.host, settings.folder("host")).stop()
+    with Interruption():  # a second, impatient interrupt waits until both have ended
+        try:
+            ended = Stack(settings).stop()  # first, lest a roll-out starts the service again
+        finally:
+            LocalProcessHost(settings.host, settings.folder("host")).stop()
     console.print(f"Stopped ({ended} processes).", highlight=False)
 
 
