@@ -13,23 +13,30 @@ from flows.orchestration.events import announce
 from flows.orchestration.retries import HEALING
 from flows.registry import open_registry
 from flows.settings import load_settings
-from flows.snapshot import find
+from flows.snapshot import SnapshotError, find
 from flows.store import open_store
 
 NO_CHAMPION = "no champion yet"
+NO_REFERENCE = "the champion's snapshot is gone"
 
 
 @flow(name="watch-drift", timeout_seconds=1800)
 def watch_drift() -> str:
     """Compare the newest window of pairs with the champion's snapshot and return the verdict.
 
-    The verdict is `green`, `amber`, `red`, `not enough data`, or `no champion yet`; red emits
+    The verdict is `green`, `amber`, `red`, `not enough data`, `no champion yet` or
+    `the champion's snapshot is gone`, which must not keep the loop from training the next one; red emits
     `reranker.drift.detected`. The artifact `drift` tells what moved, and links Evidently's report.
     """
     champion = find_champion()
     if champion is None:
         get_run_logger().info("There is no champion yet, so there is nothing to drift away from.")
         return NO_CHAMPION
+    try:
+        find(load_settings().folder("snapshots"), champion.snapshot)
+    except SnapshotError as failure:
+        get_run_logger().warning("Version %d cannot be watched: %s", champion.version, failure)
+        return NO_REFERENCE
     report = compare(champion, read_window())
     create_markdown_artifact(
         key="drift", markdown=report.to_markdown(), description=f"{report.verdict}: {report.reason}"
