@@ -1,9 +1,11 @@
 """What happens to every request of the service, whichever route answers it."""
 
+import logging
 import re
 import uuid
 from collections.abc import Callable
 
+from pydantic import ValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -75,3 +77,25 @@ class LimitBody:
             return whole.pop() if whole else await receive()
 
         await self._app(scope, receive_whole, send)
+
+
+class AssumeJson:
+    """Reads every body as JSON, whatever the request calls it: of a form BentoML's methods would make a 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on as application/json."""
+        if scope["type"] == "http":
+            MutableHeaders(scope=scope)["content-type"] = "application/json"
+        await self._app(scope, receive, send)
+
+
+def keep_refusals_out_of_the_log() -> None:
+    """Stop BentoML from logging each body that it refuses with 400 as an error: the message quotes what was sent."""
+    logging.getLogger("bentoml._internal.server.http_app").addFilter(_is_no_refusal)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], ValidationError))

@@ -10,7 +10,7 @@ from bento.configuration import ServiceSettings
 from bento.documentation import DocumentedService
 from bento.endpoint import RerankEndpoint
 from bento.engine import OnnxEngine
-from bento.middleware import Identify, LimitBody
+from bento.middleware import AssumeJson, Identify, LimitBody, keep_refusals_out_of_the_log
 from bento.ranking import Ranker
 
 settings = ServiceSettings()
@@ -57,5 +57,7 @@ class Reranker:
 
 
 _service = cast("DocumentedService", Reranker)  # what the decorators made of the class
+_service.add_asgi_middleware(AssumeJson)
 _service.add_asgi_middleware(Identify, model_version=lambda: _ranker().engine.manifest.version)
 _service.add_asgi_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+keep_refusals_out_of_the_log()

@@ -27,6 +27,22 @@ def test_score_refuses_bad_input(client: TestClient, body: bytes) -> None:
     assert client.post("/score", content=body, headers={"content-type": "application/json"}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "media",
+    ["multipart/form-data", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/plain"],
+)
+def test_score_reads_json_whatever_it_is_called(client: TestClient, media: str) -> None:
+    good, bad = b'{"pairs": [{"query": "a", "document": "b"}]}', b"--x\r\n\r\n1\r\n--x--"
+    assert client.post("/score", content=good, headers={"content-type": media}).status_code == 200
+    assert client.post("/score", content=bad, headers={"content-type": media}).status_code == 400
+
+
+def test_what_was_sent_is_not_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        assert client.post("/score", json={"pairs": [{"query": ["private"]}]}).status_code == 400
+    assert "private" not in caplog.text
+
+
 def test_documentation_shows_every_route_and_resolves(client: TestClient) -> None:
     specification = client.get("/docs.json").json()
     assert {"/v1/rerank", "/score", "/readyz"} <= specification["paths"].keys()
