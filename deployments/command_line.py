@@ -3,12 +3,12 @@
 import os
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from flows.settings import Settings, load_settings
@@ -27,8 +27,6 @@ def main() -> None:
         signal.signal(signal.SIGHUP, _as_interrupt)
     try:
         application()
-    except ValidationError as failure:
-        _complain("Settings", failure)
     except Exception as failure:
         if not _is_expected(failure):
             raise
@@ -95,7 +93,7 @@ def import_(
     from flows.store import open_store
 
     settings = load_settings()
-    mapping = ColumnMapping(**_columns(column or []))
+    mapping = ColumnMapping(**_columns(column or [], ColumnMapping.model_fields))
     with open_store(settings.store, settings.file("labels.db")) as store, console.status("reading ...") as shown:
         report = import_pairs(
             path, store, mapping=mapping, source=source, progress=lambda so_far: shown.update(f"{so_far.read:,} rows")
@@ -165,11 +163,13 @@ def _show_addresses(settings: Settings) -> None:
     console.print(addresses(settings), highlight=False)
 
 
-def _columns(assignments: list[str]) -> dict[str, str]:
+def _columns(assignments: list[str], fields: Collection[str]) -> dict[str, str]:
     pairs = [assignment.partition("=") for assignment in assignments]
     for assignment, (field, _, column) in zip(assignments, pairs, strict=True):
         if not field or not column:
             raise typer.BadParameter(f"--column takes FIELD=COLUMN, such as query=question; this is {assignment!r}")
+        if field not in fields:
+            raise typer.BadParameter(f"there is no field {field!r}; the fields are {', '.join(fields)}")
     return {field: column for field, _, column in pairs}
 
 

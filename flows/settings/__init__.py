@@ -4,11 +4,13 @@ Every field can be set as `RERANKER_<SECTION>__<FIELD>`, for example `RERANKER_T
 `.env` file in the working directory. Capabilities take the section they need as an argument.
 """
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from dotenv import dotenv_values
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.settings.sections import (
@@ -37,18 +39,25 @@ __all__ = [
     "Section",
     "ServerSettings",
     "Settings",
+    "SettingsError",
     "StoreSettings",
     "TrainingSettings",
     "ValidationSettings",
     "load_settings",
 ]
 
+_PREFIX, _DELIMITER, _FILE = "RERANKER_", "__", ".env"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names its environment variable and never its value, which may be a secret."""
+
 
 class Settings(BaseSettings):
     """Everything that can be chosen. `local` embeds every part; `aws` needs the accounts it names."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RERANKER_", env_nested_delimiter="__", env_file=".env", frozen=True, extra="ignore"
+        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, env_file=_FILE, frozen=True, extra="ignore"
     )
 
     profile: Literal["local", "aws"] = Field("local", description="Where the parts run.")
@@ -79,9 +88,17 @@ class Settings(BaseSettings):
         return self
 
     def folder(self, *parts: str) -> Path:
-        """Return (and make) a folder under `home`, as an absolute path: `folder("snapshots")`."""
+        """Return (and make) a folder under `home`, as an absolute path: `folder("snapshots")`.
+
+        SettingsError where it cannot be made.
+        """
         path = self._absolute_home.joinpath(*parts)
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"the folder {path} cannot be made ({error.strerror}): choose another home with RERANKER_HOME"
+            ) from error
         return path
 
     def file(self, *parts: str) -> Path:
@@ -101,5 +118,27 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings once for this process; a wrong value names the field and the environment variable."""
-    return Settings(**overrides)
+    """Read the settings once for this process; SettingsError names the environment variables that are wrong."""
+    _refuse_unknown_sections()
+    try:
+        return Settings(**overrides)
+    except ValidationError as failure:
+        faults = failure.errors(include_input=False, include_url=False)
+    raise SettingsError("\n".join(_in_words(fault["loc"], fault["type"], fault["msg"]) for fault in faults))
+
+
+def _refuse_unknown_sections() -> None:
+    """Say so where a section's name is mistyped: Pydantic would pass over it, and the default would stand."""
+    for name in (*os.environ, *dotenv_values(_FILE)):
+        section, delimiter, _ = name.upper().removeprefix(_PREFIX).lower().partition(_DELIMITER)
+        if name.upper().startswith(_PREFIX) and delimiter and section not in Settings.model_fields:
+            raise SettingsError(f"{name}: there is no section {section!r}; see flows/settings/sections.py")
+
+
+def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    if not place:
+        return message.removeprefix("Value error, ")
+    variable = _PREFIX + _DELIMITER.join(map(str, place)).upper()
+    if kind == "extra_forbidden":
+        return f"{variable}: there is no such setting; see flows/settings/sections.py"
+    return f"{variable}: {message}"

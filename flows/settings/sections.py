@@ -3,9 +3,11 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class Section(BaseModel):
@@ -22,9 +24,9 @@ class Section(BaseModel):
 class ServerSettings(Section):
     """The servers that `make demo` starts on loopback."""
 
-    prefect_port: int = Field(4200, description="Port of the Prefect server and its UI.")
-    mlflow_port: int = Field(5000, description="Port of the MLflow tracking server.")
-    reports_port: int = Field(4300, description="Port of the static server that shows the folder reports.")
+    prefect_port: Port = Field(4200, description="Port of the Prefect server and its UI.")
+    mlflow_port: Port = Field(5000, description="Port of the MLflow tracking server.")
+    reports_port: Port = Field(4300, description="Port of the static server that shows the folder reports.")
     work_pool: str = Field("local", description="Work pool that the worker serves.")
 
 
@@ -139,7 +141,7 @@ class HostSettings(Section):
     """Where the service runs."""
 
     address: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 lets other machines in.")
-    port: int = Field(3000, description="Port of the service.")
+    port: Port = Field(3000, description="Port of the service.")
     start_timeout: float = Field(120, gt=0, description="Seconds a release may take until it is ready.")
     workers: int = Field(1, ge=1, description="Processes of the service.")
     max_score_difference: float = Field(
