@@ -4,11 +4,12 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 
 from flows.contracts.model import ModelVersion
+from flows.contracts.snapshot import Snapshot
 from flows.orchestration.retries import HEALING
 from flows.packaging import PackagedBento, build_bento, export
 from flows.registry import RegistryError, open_registry
-from flows.settings import load_settings
-from flows.snapshot import find
+from flows.settings import Settings, load_settings
+from flows.snapshot import SnapshotError, find
 
 SAMPLE = 200
 """Pairs of the test split whose scores are compared, beside those that are always."""
@@ -45,11 +46,20 @@ def build(version: ModelVersion) -> PackagedBento:
     settings = load_settings()
     log = get_run_logger()
     trained = open_registry(settings).fetch(version.version, settings.folder("models"))
-    test = find(settings.folder("snapshots"), version.snapshot).table("test").slice(0, SAMPLE)
+    test = _snapshot(settings, version).table("test").slice(0, SAMPLE)
     sample = list(zip(test["query"].to_pylist(), test["document"].to_pylist(), strict=True))
     output = settings.folder("exports") / f"{version.name}-{version.version}"
     exported = export(trained, output, version, settings.packaging, sample, log.info)
     return build_bento(exported, version, settings.packaging, settings.folder("bentoml"))
+
+
+def _snapshot(settings: Settings, version: ModelVersion) -> Snapshot:
+    """Return the version's own snapshot, or the newest where that is gone: any real pairs can be compared on."""
+    try:
+        return find(settings.folder("snapshots"), version.snapshot)
+    except SnapshotError as gone:
+        get_run_logger().warning("%s Comparing on the newest snapshot instead.", gone)
+        return find(settings.folder("snapshots"))
 
 
 def show(bento: PackagedBento) -> None:
