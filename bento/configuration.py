@@ -25,6 +25,7 @@ class ServiceSettings(BaseSettings):
     batch_size: int = Field(16, ge=1, description="Pairs that the model sees at once; more gain little on a CPU.")
     max_documents: int = Field(1_000, ge=1, description="Documents in one request.")
     max_body_bytes: int = Field(16 * 2**20, ge=1_024, description="Larger requests are refused with 413.")
+    max_body_seconds: float = Field(30, gt=0, description="A request whose body takes longer is refused with 408.")
     max_waiting: int = Field(64, ge=1, description="Requests that may wait for the engine; more get 429.")
     timeout: int = Field(60, ge=1, description="Seconds until a request is given up.")
 

@@ -11,6 +11,7 @@ from bento.messages import ErrorResponse, RerankRequest, RerankResponse
 _COMPONENT = "#/components/schemas/{model}"
 _REFUSALS = {
     "400": "The body is not JSON in UTF-8.",
+    "408": "The body took too long to arrive.",
     "413": "The body is too large.",
     "422": "A field is missing or wrong; the message says what it must be.",
     "429": "Too many requests are waiting; Retry-After says when to try again.",

@@ -5,7 +5,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 ErrorType = Literal[
-    "invalid_json", "invalid_request", "not_found", "method_not_allowed", "too_large", "overloaded", "internal_error"
+    "invalid_json",
+    "invalid_request",
+    "not_found",
+    "method_not_allowed",
+    "too_slow",
+    "too_large",
+    "overloaded",
+    "internal_error",
 ]
 
 

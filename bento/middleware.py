@@ -1,5 +1,6 @@
 """What happens to every request of the service, whichever route answers it."""
 
+import asyncio
 import logging
 import re
 import uuid
@@ -41,17 +42,42 @@ class Identify:
 
 
 class LimitBody:
-    """Refuses a body over `max_bytes` with 413, declared or not, before it fills the memory."""
+    """Refuses a body that is too large or too slow.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Over `max_bytes`, declared or not, with 413, before it fills the memory; over `max_seconds` with 408, before BentoML
+    would give the request up with 504, as if the service had failed.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_seconds: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body up to the limit and pass the request on with all of it."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
+        try:
+            async with asyncio.timeout(self._max_seconds):
+                body = await self._read(scope, receive)
+        except TimeoutError:
+            advice = f"The body did not arrive within {self._max_seconds:g} seconds: send it faster, or less of it."
+            refusal = RefusedError(408, "too_slow", advice, {"connection": "close"})
+            await send_refusal(send, refusal, scope[REQUEST_ID])
+            return
+        except RefusedError as refusal:
+            await send_refusal(send, refusal, scope[REQUEST_ID])
+            return
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        del body
+
+        async def receive_whole() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, receive_whole, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
         body = bytearray()
         declared = Headers(scope=scope).get("content-length", "0")
         more, too_large = True, declared.isdecimal() and int(declared) > self._max_bytes
@@ -59,24 +85,15 @@ class LimitBody:
             message = await receive()
             if message["type"] == "http.disconnect":
                 # Nobody listens any more, but without an answer BentoML would hold the request until its timeout.
-                refusal = RefusedError(400, "invalid_request", "The connection ended before the body did.")
-                await send_refusal(send, refusal, scope[REQUEST_ID])
-                return
+                raise RefusedError(400, "invalid_request", "The connection ended before the body did.")
             body += message.get("body", b"")
             more, too_large = message.get("more_body", False), len(body) > self._max_bytes
         if too_large:
             advice = (
                 f"The body is larger than {self._max_bytes} bytes: send fewer or shorter documents in one request."
             )
-            await send_refusal(send, RefusedError(413, "too_large", advice), scope[REQUEST_ID])
-            return
-        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-        del body
-
-        async def receive_whole() -> Message:
-            return whole.pop() if whole else await receive()
-
-        await self._app(scope, receive_whole, send)
+            raise RefusedError(413, "too_large", advice)
+        return bytes(body)
 
 
 class AssumeJson:

@@ -59,5 +59,5 @@ class Reranker:
 _service = cast("DocumentedService", Reranker)  # what the decorators made of the class
 _service.add_asgi_middleware(AssumeJson)
 _service.add_asgi_middleware(Identify, model_version=lambda: _ranker().engine.manifest.version)
-_service.add_asgi_middleware(LimitBody, max_bytes=settings.max_body_bytes)
+_service.add_asgi_middleware(LimitBody, max_bytes=settings.max_body_bytes, max_seconds=settings.max_body_seconds)
 keep_refusals_out_of_the_log()
