@@ -44,8 +44,8 @@ class Identify:
 class LimitBody:
     """Refuses a body that is too large or too slow.
 
-    Over `max_bytes`, declared or not, with 413, before it fills the memory; over `max_seconds` with 408, before BentoML
-    would give the request up with 504, as if the service had failed.
+    Over `max_bytes`, declared or not, with 413, before it fills the memory; over `max_seconds` with 408, before
+    BentoML would give the request up with 504, as if the service had failed.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_seconds: float) -> None:
