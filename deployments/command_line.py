@@ -160,7 +160,7 @@ def _stop(settings: Settings) -> None:
 def _show_addresses(settings: Settings) -> None:
     from deployments.local.addresses import addresses
 
-    console.print(addresses(settings), highlight=False)
+    console.print(addresses(settings), highlight=False, markup=False, soft_wrap=True)
 
 
 def _columns(assignments: list[str], fields: Collection[str]) -> dict[str, str]:

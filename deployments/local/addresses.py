@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from rich.table import Table
-
 from flows.settings import Settings
 
 
-def addresses(settings: Settings) -> Table:
-    """Return what there is to see and its address; of reports, the newest."""
+def addresses(settings: Settings) -> str:
+    """Return lines of what there is to see and its address; of reports, the newest."""
     host = "http://127.0.0.1"
     rows = {
         "Prefect (runs, schedules, artifacts)": f"{host}:{settings.servers.prefect_port}",
@@ -17,12 +15,8 @@ def addresses(settings: Settings) -> Table:
         "Evidently's drift report": _newest(settings, "drift/*/drift.html"),
         "The service and its API": settings.service_url,
     }
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for what, address in rows.items():
-        table.add_row(f"  {what}", address)
-    return table
+    width = max(map(len, rows))
+    return "\n".join(f"  {what:<{width}}  {address}" for what, address in rows.items())
 
 
 def _newest(settings: Settings, pattern: str) -> str:
