@@ -37,7 +37,7 @@ QUESTIONS: Mapping[Cycle, str] = {
 
 TRAINING: Mapping[Cycle, TrainingSettings] = {
     1: TrainingSettings(epochs=1.4, max_minutes=5, max_length=64),
-    2: TrainingSettings(window_days=14, epochs=1.0, max_minutes=2.75, max_length=64, validations=2),
+    2: TrainingSettings(window_days=14, epochs=1.5, max_minutes=4, max_length=64, validations=2),
 }
 """Short texts and few minutes: the first challenger starts from bi-encoder weights and learns from everything, the
 second from the first champion and learns from what came since."""
@@ -71,7 +71,8 @@ def play(settings: Settings, console: Console) -> None:
     for cycle in [cycle for cycle in TITLES if cycle not in story.played] or [max(TITLES)]:
         console.print(Rule(f"cycle {cycle}: {TITLES[cycle]}", align="left"))
         path.write_text(story.model_dump_json(), "utf-8")
-        _fill(settings, cycle, story.now, console)
+        if cycle not in story.played:
+            _fill(settings, cycle, story.now, console)
         _run_lifecycle("person" if cycle == 1 else "drift", TRAINING[cycle], console)
         if LocalProcessHost(settings.host, settings.folder("host")).current() is not None:
             console.print(show(ask_service(settings, QUESTIONS[cycle]), top=5))
