@@ -31,7 +31,7 @@ def _ranker() -> Ranker:
 @bentoml.service(
     service_class=DocumentedService,
     description="Puts documents in the order of their relevance to a query.",
-    workers=settings.workers,
+    workers=settings.worker_count,
     traffic={"timeout": settings.timeout},
     # Both cost more than a small model; tracing is switched on again with OTEL_SDK_DISABLED=false and an exporter.
     logging={"access": {"enabled": False}},

@@ -1,0 +1,1 @@
+"""The shapes that clients already speak, all in front of one ranker."""

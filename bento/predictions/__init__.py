@@ -1,0 +1,1 @@
+"""The sampled record of what was asked and scored, and what people said of it."""
