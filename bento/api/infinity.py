@@ -3,7 +3,7 @@
 import time
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from bento.api.documents import DocumentsRequest, Result, ReturnDocuments, ScoreScale, Usage, result, usage
 from bento.api.ranker import Ranking
@@ -13,6 +13,10 @@ from bento.gateway.exchange import Reply
 
 class InfinityRequest(DocumentsRequest):
     """As Infinity takes it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["texts"]}}
+    )  # that is the other shape of the path
 
     return_documents: ReturnDocuments = None
 
