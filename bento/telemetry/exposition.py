@@ -1,0 +1,168 @@
+"""What GET /metrics tells: the counts of all workers, and what is worked out of them."""
+
+import asyncio
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+
+import psutil
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from bento.gateway.exchange import Reply, Request, Route
+
+WINDOW = 300.0
+"""Seconds that "recent" looks back."""
+_STEP = 5.0
+_PROCESS = re.compile(r"_(\d+)\.db")
+
+
+class Exposition(Collector):
+    """Collects the metrics of all workers of this server.
+
+    BentoML's workers write their counts to files of one folder, each to its own; whoever is asked reads them all.
+    """
+
+    def __init__(
+        self,
+        hourly_price: float | None,
+        registry: CollectorRegistry = REGISTRY,
+        folder: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`folder` is the one of prometheus_client's multi-process mode; without one, `registry` has all there is."""
+        self._registry = registry
+        self._folder = folder
+        self._clock = clock
+        self._one_at_a_time = Lock()
+        self._cost = None if hourly_price is None else _Cost(hourly_price)
+
+    @classmethod
+    def of_this_server(cls, hourly_price: float | None) -> "Exposition":
+        """Return the exposition for the mode that prometheus_client is in."""
+        # BentoML tells prometheus_client by this variable, for which reason it is no setting of ours.
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        return cls(hourly_price, folder=Path(folder) if folder else None)
+
+    def route(self) -> Route:
+        """Return GET /metrics."""
+        return Route("GET", "/metrics", "metrics", self._answer)
+
+    async def _answer(self, request: Request) -> Reply:
+        # Reading the files takes milliseconds, in which the event loop has better to do.
+        return Reply(await asyncio.to_thread(self.text), media_type=CONTENT_TYPE_LATEST)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        everything = CollectorRegistry()
+        everything.register(self)
+        with self._one_at_a_time:
+            return generate_latest(everything)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was counted, and what follows from it."""
+        if self._folder is None:
+            workers = {os.getpid()}
+            recorded = list(self._registry.collect())
+        else:
+            workers = _living_workers(self._folder)
+            # A file that was only just made holds nothing, not even the number of its entries.
+            files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
+            recorded = list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
+        yield from recorded
+        yield from _processes(workers)
+        yield from _padding_share(recorded)
+        if self._cost is not None:
+            yield from self._cost.collect(recorded, self._clock())
+
+
+class _Cost:
+    """What 1,000 requests cost: price of an hour x hours / thousands of requests whose pairs were scored.
+
+    The host costs the same whether it is asked or not, so an idle host makes its few requests dear, which is the
+    truth; without any request in the window there is no value. A window begins with the first worker ("start"), or at
+    the oldest of this worker's scrapes within `WINDOW` ("recent").
+    """
+
+    def __init__(self, hourly_price: float) -> None:
+        self._price = hourly_price
+        self._scrapes: deque[tuple[float, float]] = deque()
+
+    def collect(self, recorded: Iterable[Metric], now: float) -> Iterator[Metric]:
+        """Yield the price and the costs, and remember this scrape."""
+        started = _total(recorded, "reranker_start_time_seconds")
+        requests = _total(recorded, "reranker_ranked_requests_total")
+        yield GaugeMetricFamily("reranker_hourly_price", "Of the host, as configured.", value=self._price)
+        costs = GaugeMetricFamily(
+            "reranker_cost_per_1000_requests",
+            "Hourly price x hours / thousands of ranked requests, since the start and over the last minutes.",
+            labels=["window"],
+        )
+        while self._scrapes and self._scrapes[0][0] < now - WINDOW:
+            self._scrapes.popleft()
+        begins = {"start": (started, 0.0)}
+        if self._scrapes:
+            begins["recent"] = self._scrapes[0]
+        for window, (since, before) in begins.items():
+            if requests > before and now > since:
+                costs.add_metric([window], self._price * (now - since) / 3_600 / ((requests - before) / 1_000))
+        yield costs
+        if not self._scrapes or now - self._scrapes[-1][0] >= _STEP:  # whoever asks often fills no memory
+            self._scrapes.append((now, requests))
+
+
+def _padding_share(recorded: Iterable[Metric]) -> Iterator[Metric]:
+    padding, tokens = _total(recorded, "reranker_padding_tokens_total"), _total(recorded, "reranker_tokens_total")
+    if padding + tokens:
+        share = padding / (padding + tokens)
+        yield GaugeMetricFamily("reranker_padding_share", "Share of padding in all that was read.", value=share)
+
+
+def _total(metrics: Iterable[Metric], sample: str) -> float:
+    return sum(found.value for metric in metrics for found in metric.samples if found.name == sample)
+
+
+def _living_workers(folder: Path) -> set[int]:
+    """Return the processes that count in `folder`, and let the gauges of dead ones go."""
+    living = set()
+    for file in folder.glob("*.db"):
+        matched = _PROCESS.search(file.name)
+        if matched is None:
+            continue
+        worker = int(matched[1])
+        with suppress(FileNotFoundError):  # a sibling was asked at the same time and took it away
+            if _still_writes(worker, file):
+                living.add(worker)
+            else:
+                mark_process_dead(worker, str(folder))  # type: ignore[no-untyped-call]
+    return living
+
+
+def _still_writes(worker: int, file: Path) -> bool:
+    try:
+        process = psutil.Process(worker)
+        # Whoever started after the file was last written has only got a dead worker's number.
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() < file.stat().st_mtime + 1)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _processes(workers: Iterable[int]) -> Iterator[Metric]:
+    resident = GaugeMetricFamily("reranker_worker_resident_bytes", "Memory of each worker.", labels=["worker"])
+    busy = CounterMetricFamily("reranker_worker_cpu_seconds", "Processor time of each worker.", labels=["worker"])
+    files = GaugeMetricFamily("reranker_worker_open_files", "File descriptors of each worker.", labels=["worker"])
+    for worker in sorted(workers):
+        with suppress(psutil.NoSuchProcess):  # it ended just now
+            process = psutil.Process(worker)
+            times = process.cpu_times()
+            resident.add_metric([str(worker)], process.memory_info().rss)
+            busy.add_metric([str(worker)], times.user + times.system)
+            files.add_metric([str(worker)], process.num_fds())
+    yield from (resident, busy, files)
