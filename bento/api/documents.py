@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic cannot read typing's own before Python 3.12
 
 from bento.api.ranker import RankedDocument, Ranking, RankTask
@@ -11,14 +11,22 @@ from bento.api.wire import Must
 ScoreScale = Literal["0..1", "logit"]
 """Relevance as a share of 1, or the model's own number, without bounds."""
 
+
+def _whole(value: object) -> object:
+    """1.0 is a whole number to JSON Schema, and to languages that know no other kind."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 Query = Annotated[
     str,
     Field(description="What is asked; at least one visible character.", pattern=r"\S"),
     Must("a string with at least one visible character"),
 ]
 TopN = Annotated[
-    int | None,
-    Field(description="How many results to return, best first; default: all.", ge=1),
+    Count | None,
+    Field(description="How many results to return, best first; default: all."),
     Must("a whole number of 1 or more, or be left out to get all results"),
 ]
 RawScores = Annotated[
@@ -27,11 +35,10 @@ RawScores = Annotated[
     Must("true or false"),
 ]
 MaxTokens = Annotated[
-    int | None,
+    Count | None,
     Field(
         description="Documents are cut to so many tokens, and flagged where that took anything away; never beyond "
         "what the model reads, which GET /v1/models tells.",
-        ge=1,
     ),
     Must("a whole number of 1 or more"),
 ]
@@ -44,7 +51,7 @@ class Document(TypedDict):
     """A document as an object; further fields are ignored."""
 
     text: str
-    id: NotRequired[Annotated[str | int | None, Field(description="Yours; comes back with the result.")]]
+    id: NotRequired[Annotated[str | Whole | None, Field(description="Yours; comes back with the result.")]]
 
 
 Documents = Annotated[

@@ -118,7 +118,7 @@ def _describe(operation: Operation, schemas: dict[Any, dict[str, Any]], settings
         "operationId": operation.name,
         "summary": operation.summary,
         "responses": {
-            "200": _success(operation, schemas),
+            str(operation.status): _success(operation, schemas),
             **{str(status): _refusal(status, schemas) for status in sorted(refusals)},
         },
         "security": [{"bearerAuth": []}] if _is_closed(operation.access, settings) else [],
@@ -160,14 +160,6 @@ def _refusal(status: int, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _is_closed(access: Access, settings: ServiceSettings) -> bool:
-    match access:
-        case "open":
-            return False
-        case "admin":
-            return True
-        case "probe":
-            return settings.authentication == "jwt" and not settings.open_probes
-        case "metrics":
-            return settings.authentication == "jwt" and not settings.open_metrics
-        case _:
-            return settings.authentication == "jwt"
+    if settings.authentication == "off" or access == "open":
+        return False
+    return not {"probe": settings.open_probes, "metrics": settings.open_metrics}.get(access, False)

@@ -11,6 +11,8 @@ from bento.api.models import ModelCard, ModelList
 from bento.api.score import ScoreRequest
 from bento.api.text_embeddings_inference import RankedText, TextsRequest
 from bento.gateway.exchange import Access
+from bento.predictions.feedback import PATH as FEEDBACK_PATH
+from bento.predictions.feedback import FeedbackRequest, FeedbackResponse, Judgement
 
 Tag = Literal["Ranking", "Models", "Feedback", "Operation"]
 
@@ -39,6 +41,8 @@ class Operation:
     """Of the body."""
     refusals: tuple[int, ...] = ()
     """Beyond those that follow from `access` and from taking a body."""
+    status: int = 200
+    """Of a success."""
 
 
 _QUERY = "how do I sort a list?"
@@ -97,6 +101,19 @@ OPERATIONS = (
     Operation("get", "/v1/models", "rerank", "Models", "models", "Which model answers", ModelList),
     Operation(
         "get", "/v1/models/{model}", "rerank", "Models", "model", "What one model is", ModelCard, refusals=(404,)
+    ),
+    Operation(
+        "post",
+        FEEDBACK_PATH,
+        "rerank",
+        "Feedback",
+        "feedback",
+        "Say which documents of an answer were relevant; this becomes training data",
+        FeedbackResponse,
+        Judgement | FeedbackRequest,
+        {"request_id": "5f0c6f7e9a", "index": 0, "relevant": True},
+        refusals=(404,),
+        status=202,
     ),
     Operation("get", "/livez", "probe", "Operation", "livez", "Whether the process answers", State),
     Operation("get", "/healthz", "probe", "Operation", "healthz", "The same, under its older name", State),

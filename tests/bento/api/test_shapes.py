@@ -78,6 +78,12 @@ def test_top_n_limits_the_results_and_not_the_counts(ask: Ask, path: str) -> Non
         assert best["usage"].items() >= {"prompt_tokens": tokens, "total_tokens": tokens}.items()
 
 
+def test_whole_numbers_may_be_written_with_a_point(ask: Ask) -> None:
+    documents = [{"text": "the cat", "id": 7.0}, "sort"]
+    (result,) = answered(ask, "/v1/rerank", query="cat", documents=documents, top_n=1.0)["results"]
+    assert json.dumps(result["id"]) == "7"
+
+
 @pytest.mark.parametrize("path", RESPONSES)
 def test_documents_may_be_objects(ask: Ask, path: str) -> None:
     objects = [{"text": DOCUMENTS[0], "title": "a cat"}, *DOCUMENTS[1:]]
