@@ -7,10 +7,8 @@ method, its documentation, and the life of the service.
 
 import asyncio
 import json
-import logging
 import re
 import time
-import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -22,13 +20,13 @@ from bento.configuration import ServiceSettings
 from bento.errors import Error, ErrorResponse, RefusedError
 from bento.gateway.body import read_body
 from bento.gateway.delegation import Delegation
-from bento.gateway.doors import Doors
+from bento.gateway.doors import ANONYMOUS, Doors
 from bento.gateway.exchange import Reply, Request, Route
 from bento.gateway.keep_alive import keep_alive
 from bento.gateway.life import Life
+from bento.telemetry.logs import RequestLog
 from bento.telemetry.metrics import Metrics
-
-logger = logging.getLogger("bentoml.reranker")
+from bento.telemetry.tracing import Tracer
 
 UNMATCHED = "unmatched"
 """The template of every path that no route has, so that no scan of addresses adds a series to the metrics."""
@@ -48,6 +46,8 @@ class Parts:
     doors: Doors
     metrics: Metrics
     model_version: str
+    log: RequestLog
+    tracer: Tracer | None
 
 
 class Gateway:
@@ -87,26 +87,45 @@ class Gateway:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
+        visit = self._receive(scope)
+        parts, template = self._parts, UNMATCHED if visit.route is None else visit.route.path
+        parts.life.load.requests += 1
+        try:
+            if parts.tracer is None:
+                reply = await self._reply(visit, receive)
+            else:
+                with parts.tracer.request(template, visit.headers, visit.method, visit.id) as span:
+                    reply = await self._reply(visit, receive)
+                    span.answered(reply.status)
+        except _HungUp:
+            return  # nobody would read an answer
+        finally:
+            parts.life.load.requests -= 1
+        seconds = time.perf_counter() - began
+        parts.metrics.answered(template, reply.status, seconds)
+        parts.log.answered(visit.id, template, reply.status, seconds, visit.subject, visit.failure)
+        await self._send(send, reply, visit)
+
+    def _receive(self, scope: Scope) -> "_Visit":
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        metrics, life = self._parts.metrics, self._parts.life
-        route = self._route(scope["method"], scope["path"])
-        life.load.requests += 1
+        return _Visit(scope, headers, request_id, self._route(scope["method"], scope["path"]))
+
+    async def _reply(self, visit: "_Visit", receive: Receive) -> Reply:
+        """Return the answer, or the refusal in its shape."""
         try:
-            reply = await self._reply(route, scope, headers, request_id, receive)
+            return await self._handle(visit, receive)
         except RefusedError as refusal:
-            metrics.refused(refusal.kind)
-            reply = refused(refusal, request_id)
+            self._parts.metrics.refused(refusal.kind)
+            return refused(refusal, visit.id)
         except _HungUp:
-            return  # nobody would read an answer
+            raise
         except Exception as failure:  # noqa: BLE001 - the last door: every request gets an answer
-            reply = self._apology(failure, request_id)
-        finally:
-            life.load.requests -= 1
-        template = UNMATCHED if route is None else route.path
-        metrics.answered(template, reply.status, time.perf_counter() - began)
-        await self._send(send, reply, request_id, head=scope["method"] == "HEAD")
+            visit.failure = failure
+            self._parts.metrics.refused("internal_error")
+            message = "The service failed: report this request_id to its operator."
+            return refused(RefusedError(500, "internal_error", message), visit.id)
 
     def _route(self, method: str, path: str) -> Route | Delegation | None:
         route = self._routes.get((method if method != "HEAD" else "GET", path))
@@ -114,29 +133,22 @@ class Gateway:
             return route
         return next((delegation for delegation in self._delegated if delegation.matches(method, path)), None)
 
-    async def _reply(
-        self,
-        route: Route | Delegation | None,
-        scope: Scope,
-        headers: dict[str, str],
-        request_id: str,
-        receive: Receive,
-    ) -> Reply:
+    async def _handle(self, visit: "_Visit", receive: Receive) -> Reply:
+        route = visit.route
         if route is None:
-            raise self._nothing_there(scope["method"], scope["path"])
-        if route.access not in ("open", "probe", "metrics", "admin") and (reason := self._parts.life.refusal()):
+            raise self._nothing_there(visit.method, visit.path)
+        if route.access == "rerank" and (reason := self._parts.life.refusal()):
             advice = f"{reason}: send the request to another host, or again in a second."
             raise RefusedError(503, "unavailable", advice, {"retry-after": "1", "connection": "close"})
-        subject = await self._parts.doors.admit(route.access, headers.get("authorization"))
+        visit.subject = await self._parts.doors.admit(route.access, visit.headers.get("authorization"))
         body = b""
-        if scope["method"] not in ("GET", "HEAD", "DELETE"):
-            settings = self._settings
-            declared = headers.get("content-length")
+        if visit.method == "POST":
+            settings, declared = self._settings, visit.headers.get("content-length")
             body = await read_body(receive, declared, settings.max_body_bytes, settings.max_body_seconds)
         deadline = time.monotonic() + self._settings.timeout
-        request = Request(request_id, scope["path"], body, headers, subject, deadline)
+        request = Request(visit.id, visit.path, body, visit.headers, visit.subject, deadline)
         if isinstance(route, Delegation):
-            return await _while_listening(route.pass_on(self._bentoml, scope, request), receive)
+            return await _while_listening(route.pass_on(self._bentoml, visit.scope, request), receive)
         return await _while_listening(route.handle(request), receive)
 
     def _nothing_there(self, method: str, path: str) -> RefusedError:
@@ -145,24 +157,38 @@ class Gateway:
             return RefusedError(405, "method_not_allowed", f"Send a {allowed} to {path}.", {"allow": allowed})
         return RefusedError(404, "not_found", "Nothing answers at this path: GET / shows what there is.")
 
-    def _apology(self, failure: Exception, request_id: str) -> Reply:
-        # Not the message: it may hold what the client sent.
-        frames = "".join(traceback.format_tb(failure.__traceback__))
-        logger.error("request %s failed with %s:\n%s", request_id, type(failure).__name__, frames)
-        self._parts.metrics.refused("internal_error")
-        message = "The service failed: report this request_id to its operator."
-        return refused(RefusedError(500, "internal_error", message), request_id)
-
-    async def _send(self, send: Send, reply: Reply, request_id: str, head: bool) -> None:
+    async def _send(self, send: Send, reply: Reply, visit: "_Visit") -> None:
         headers = [
             (b"content-type", reply.media_type.encode("latin-1")),
             (b"content-length", str(len(reply.body)).encode("latin-1")),
-            (b"x-request-id", request_id.encode("latin-1")),
+            (b"x-request-id", visit.id.encode("latin-1")),
             (b"x-model-version", self._parts.model_version.encode("latin-1")),
             *((name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()),
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if head else reply.body})
+        await send({"type": "http.response.body", "body": b"" if visit.method == "HEAD" else reply.body})
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One request on its way through the gateway."""
+
+    scope: Scope
+    headers: dict[str, str]
+    id: str
+    route: Route | Delegation | None
+    subject: str = ANONYMOUS
+    failure: Exception | None = None
+
+    @property
+    def method(self) -> str:
+        method: str = self.scope["method"]
+        return method
+
+    @property
+    def path(self) -> str:
+        path: str = self.scope["path"]
+        return path
 
 
 class _HungUp(Exception):
