@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, Field
 
+from flows.collect_feedback import collect_feedback
 from flows.package import package
 from flows.promote import promote
 from flows.roll_out import roll_out
@@ -36,7 +37,7 @@ def lifecycle(
     gate: GateSettings | None = None,
     serve: bool = True,
 ) -> Outcome:
-    """Validate, watch drift, train a challenger, judge it, package the champion and roll it out.
+    """Collect feedback, validate, watch drift, train a challenger, judge it, package the champion and roll it out.
 
     Every step recognises what is already done for the same snapshot and settings and takes it up.
 
@@ -46,6 +47,7 @@ def lifecycle(
         gate: Instead of the settings' own gate section.
         serve: Package the champion and give it the traffic; without it the loop ends at the registry.
     """
+    collect_feedback()
     snapshot = validate()
     drift = watch_drift()
     challenger = train(snapshot=snapshot, training=training)

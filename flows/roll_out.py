@@ -36,7 +36,7 @@ def roll_out(bento: PackagedBento | None = None, approved_by: str = "gate") -> R
 def switch(bento: PackagedBento, approved_by: str) -> Release:
     """Let the host start, check and switch."""
     settings = load_settings()
-    host = LocalProcessHost(settings.host, settings.folder("host"))
+    host = LocalProcessHost(settings.host, settings.folder("host"), settings.prediction_log)
     return host.roll_out(bento, bento.checks, approved_by, get_run_logger().info)
 
 

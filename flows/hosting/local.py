@@ -41,9 +41,10 @@ class LocalProcessHost:
 
     name = "local-process"
 
-    def __init__(self, settings: HostSettings, folder: Path) -> None:
-        """Keep state, logs and the record of releases in `folder`."""
+    def __init__(self, settings: HostSettings, folder: Path, prediction_log: Path | None = None) -> None:
+        """Keep state, logs and the record of releases in `folder`; the service records in `prediction_log`."""
         self._settings = settings
+        self._prediction_log = prediction_log
         self._folder = folder
         self.record = ReleaseRecord(folder / "releases.jsonl")
 
@@ -145,6 +146,9 @@ class LocalProcessHost:
         log = self._folder / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{bento.tag.replace(':', '-')}-{role}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         options = {"RERANKER_SERVICE_WORKERS": str(self._settings.workers)}
+        if self._prediction_log is not None and role == "live":  # nobody but us asks green
+            options["RERANKER_SERVICE_PREDICTION_LOG"] = str(self._prediction_log)
+            options["RERANKER_SERVICE_PREDICTION_SHARE"] = str(self._settings.prediction_share)
         server = Server.start(bento, self._settings.address, port, log, options)
         self._keep(role, server)
         wait_until_ready(server, self._settings.start_timeout)

@@ -106,6 +106,13 @@ class Settings(BaseSettings):
         return self.folder(*parts[:-1]) / parts[-1]
 
     @property
+    def prediction_log(self) -> Path:
+        """The folder in which the service records what it is asked and told."""
+        if self.host.predictions is not None:
+            return self.host.predictions.expanduser().absolute()
+        return self._absolute_home / "predictions"
+
+    @property
     def service_url(self) -> str:
         """Where the reranking service answers."""
         return f"http://127.0.0.1:{self.host.port}"

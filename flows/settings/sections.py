@@ -144,6 +144,10 @@ class HostSettings(Section):
     port: Port = Field(3000, description="Port of the service.")
     start_timeout: float = Field(120, gt=0, description="Seconds a release may take until it is ready.")
     workers: int = Field(1, ge=1, description="Processes of the service.")
+    predictions: Path | None = Field(
+        None, description="Folder of the service's prediction log and feedback; default: predictions under home."
+    )
+    prediction_share: float = Field(1.0, ge=0, le=1, description="Share of requests that the service records.")
     max_score_difference: float = Field(
         1e-3, gt=0, description="A release is refused when a score differs more from the packaged model's."
     )

@@ -58,7 +58,8 @@ def two(store: Path, tmp_path_factory: pytest.TempPathFactory) -> PackagedBento:
 
 @pytest.fixture
 def host(tmp_path: Path):
-    host = LocalProcessHost(HostSettings(port=free_port()), tmp_path / "host")
+    settings = HostSettings(port=free_port(), prediction_share=0.5)
+    host = LocalProcessHost(settings, tmp_path / "host", tmp_path / "predictions")
     yield host
     host.stop()
 
@@ -98,6 +99,9 @@ def test_releases_follow_each_other_and_a_wrong_one_gets_no_traffic(
     assert (serving(host), host.current()) == ("2", second)
     assert second.seconds_without_service > 0
     assert server_processes(one.tag) == [], "nothing of the old release is left"
+    environment = server_processes(two.tag)[0].environ()
+    assert environment["RERANKER_SERVICE_PREDICTION_LOG"].endswith("/predictions")
+    assert environment["RERANKER_SERVICE_PREDICTION_SHARE"] == "0.5"
     with bentoml.SyncHTTPClient(host.url) as client:
         scores = client.score(pairs=[{"query": check.query, "document": check.document} for check in two.checks])
     assert scores == pytest.approx([check.score for check in two.checks], abs=1e-3)
