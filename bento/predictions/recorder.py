@@ -118,7 +118,12 @@ class Recorder:
                     break
                 answer = self._waiting.popleft()
                 self._waiting_characters -= answer.size
-            self._write(answer)
+            try:
+                self._write(answer)
+            except Exception as failure:  # noqa: BLE001 - one answer must not end the record of all others
+                self.dropped += 1
+                # Not the message: it may hold what the client sent.
+                logger.error("Request %s was not recorded: %s", answer.request_id, type(failure).__name__)
         self._journal.close()
 
     def _write(self, answer: _Answer) -> None:

@@ -132,6 +132,21 @@ def test_what_would_wait_too_long_is_dropped_and_counted(
     assert recorder.dropped == dropped + 1
 
 
+def test_one_answer_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(tmp_path / "log", 1.0, MEGABYTE, "reranker:3")
+    recorder.record("bad", "secret", ["d"], [ScoredPair("no number", 1, False, False, False)])  # type: ignore[arg-type]
+    recorder.record("good", "q", ["d"], scored(1))
+    with pytest.raises(ValueError, match="2 documents, but 1 scores"):
+        recorder.record("uneven", "q", ["d", "e"], scored(1))
+    recorder.close()
+    assert [line["request_id"] for line in lines("predictions")] == ["good"]
+    assert (recorder.recorded, recorder.dropped) == (1, 1)
+    assert "Request bad was not recorded: TypeError" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_a_vanished_folder_comes_back(tmp_path: Path, lines: Lines) -> None:
     recorder = Recorder(tmp_path / "log", 1.0, MEGABYTE, "reranker:3")
     recorder.record("before", "q", ["d"], scored(1))
