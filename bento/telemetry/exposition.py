@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,15 +12,15 @@ from threading import Lock
 import psutil
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from bento.gateway.exchange import Reply, Request, Route
+from bento.telemetry.workers import VARIABLE, living_workers
 
 WINDOW = 300.0
 """Seconds that "recent" looks back."""
 _STEP = 5.0
-_PROCESS = re.compile(r"_(\d+)\.db")
 
 
 class Exposition(Collector):
@@ -35,11 +34,16 @@ class Exposition(Collector):
         hourly_price: float | None,
         registry: CollectorRegistry = REGISTRY,
         folder: Path | None = None,
+        server: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`folder` is the one of prometheus_client's multi-process mode; without one, `registry` has all there is."""
+        """`folder` is the one of prometheus_client's multi-process mode; without one, `registry` has all there is.
+
+        `server` is the process that started the workers; by default the parent of this one.
+        """
         self._registry = registry
         self._folder = folder
+        self._server = server or os.getppid()
         self._clock = clock
         self._one_at_a_time = Lock()
         self._cost = None if hourly_price is None else _Cost(hourly_price)
@@ -47,8 +51,7 @@ class Exposition(Collector):
     @classmethod
     def of_this_server(cls, hourly_price: float | None) -> "Exposition":
         """Return the exposition for the mode that prometheus_client is in."""
-        # BentoML tells prometheus_client by this variable, for which reason it is no setting of ours.
-        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        folder = os.environ.get(VARIABLE)
         return cls(hourly_price, folder=Path(folder) if folder else None)
 
     def route(self) -> Route:
@@ -72,7 +75,7 @@ class Exposition(Collector):
             workers = {os.getpid()}
             recorded = list(self._registry.collect())
         else:
-            workers = _living_workers(self._folder)
+            workers = living_workers(self._folder, self._server)
             # A file that was only just made holds nothing, not even the number of its entries.
             files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
             recorded = list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
@@ -127,31 +130,6 @@ def _padding_share(recorded: Iterable[Metric]) -> Iterator[Metric]:
 
 def _total(metrics: Iterable[Metric], sample: str) -> float:
     return sum(found.value for metric in metrics for found in metric.samples if found.name == sample)
-
-
-def _living_workers(folder: Path) -> set[int]:
-    """Return the processes that count in `folder`, and let the gauges of dead ones go."""
-    living = set()
-    for file in folder.glob("*.db"):
-        matched = _PROCESS.search(file.name)
-        if matched is None:
-            continue
-        worker = int(matched[1])
-        with suppress(FileNotFoundError):  # a sibling was asked at the same time and took it away
-            if _still_writes(worker, file):
-                living.add(worker)
-            else:
-                mark_process_dead(worker, str(folder))  # type: ignore[no-untyped-call]
-    return living
-
-
-def _still_writes(worker: int, file: Path) -> bool:
-    try:
-        process = psutil.Process(worker)
-        # Whoever started after the file was last written has only got a dead worker's number.
-        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() < file.stat().st_mtime + 1)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _processes(workers: Iterable[int]) -> Iterator[Metric]:

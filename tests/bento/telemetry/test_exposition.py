@@ -87,7 +87,7 @@ def test_workers_are_added_up_and_dead_ones_let_their_gauges_go(tmp_path: Path, 
     second.do("metrics.answered('/v1/rerank', 200, 0.3); metrics.queued(20); metrics.started(2.5)")
     second.do("metrics.scored([ScoredPair(0.0, 80, True, True, False)] * 3); metrics.ran(75, 100)")
     answers = ("reranker_requests_total", (("model", "reranker:3"), ("route", "/v1/rerank"), ("status", "200")))
-    exposition = Exposition(None, folder=tmp_path)
+    exposition = Exposition(None, folder=tmp_path, server=os.getpid())
 
     samples = read(exposition.text())
     assert samples[answers] == 2
@@ -116,12 +116,10 @@ async def _until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_dead_workers_number_that_another_process_got_is_no_worker(tmp_path: Path) -> None:
+def test_a_dead_workers_number_that_a_stranger_got_is_no_worker(tmp_path: Path) -> None:
     for name in ("gauge_livesum", "counter"):
-        file = tmp_path / f"{name}_{os.getpid()}.db"
-        file.write_bytes(bytes(2**16))
-        os.utime(file, (1_000, 1_000))  # long before this process began
-    text = Exposition(None, folder=tmp_path).text()
+        (tmp_path / f"{name}_{os.getpid()}.db").write_bytes(bytes(2**16))  # this process is no child of itself
+    text = Exposition(None, folder=tmp_path, server=os.getpid()).text()
     assert b"reranker_worker_resident_bytes{" not in text
     assert not (tmp_path / f"gauge_livesum_{os.getpid()}.db").exists()
     assert (tmp_path / f"counter_{os.getpid()}.db").exists()
