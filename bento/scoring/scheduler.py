@@ -1,23 +1,19 @@
 """Keeps the streams of the engine busy with micro-batches from the queue."""
 
 import asyncio
-import logging
 import math
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
-from bento.errors import RefusedError
 from bento.model.encoded import EncodedPair
 from bento.model.engine import Engine
+from bento.scoring import failures
 from bento.scoring.admission import Throughput
 from bento.scoring.fair_queue import FairQueue
 from bento.scoring.job import Job, Work
 from bento.scoring.scored import ScoredPair
 from bento.telemetry.metrics import Metrics
-
-logger = logging.getLogger("bentoml.reranker")
 
 
 class Scheduler:
@@ -120,7 +116,7 @@ class Scheduler:
         if task.cancelled():
             logits = [math.nan] * len(works)
         elif (failure := task.exception()) is not None:
-            _log(failure)
+            failures.log("engine", failure)
             logits = [math.nan] * len(works)
         else:
             logits = task.result()
@@ -134,18 +130,12 @@ class Scheduler:
         jobs = self._queue.finish(work)
         if not math.isfinite(logit):
             for job in jobs:
-                job.fail(no_score())
+                job.fail(failures.no_score())
             return
         scored = ScoredPair(logit, work.tokens, work.pair.truncated, work.pair.unusual, cached=False)
         self._learned(work.key, scored)
         for job in jobs:
             job.deliver(work.key, scored)
-
-
-def no_score() -> RefusedError:
-    """Return what a request is told that holds a pair without a score."""
-    message = "The model gives no score for one of these documents: report this request_id to its operator."
-    return RefusedError(500, "internal_error", message)
 
 
 def _run(engine: Engine, works: Sequence[Work]) -> list[float]:
@@ -162,12 +152,6 @@ def _attempt(engine: Engine, pairs: Sequence[EncodedPair]) -> list[float]:
         if len(logits) != len(pairs):
             raise ValueError(f"{len(logits)} logits for {len(pairs)} pairs")
     except Exception as failure:  # noqa: BLE001 - whatever it is, it concerns these pairs alone
-        _log(failure)
+        failures.log("engine", failure)
         return [math.nan] * len(pairs)
     return logits
-
-
-def _log(failure: BaseException) -> None:
-    # Not the message: it may hold what a client sent.
-    frames = "".join(traceback.format_tb(failure.__traceback__))
-    logger.error("the engine failed with %s:\n%s", type(failure).__name__, frames)

@@ -1,9 +1,7 @@
 """The scores of a request's pairs: from the cache, or from the engine in its turn."""
 
 import asyncio
-import logging
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
@@ -12,15 +10,14 @@ from bento.configuration import ServiceSettings
 from bento.errors import RefusedError
 from bento.model.encoded import EncodedPair
 from bento.model.engine import Engine
+from bento.scoring import failures
 from bento.scoring.admission import TokenEstimate, admit
 from bento.scoring.cache import ScoreCache
 from bento.scoring.job import Job
 from bento.scoring.keys import PairKeys
-from bento.scoring.scheduler import Scheduler, no_score
+from bento.scoring.scheduler import Scheduler
 from bento.scoring.scored import ScoredPair
 from bento.telemetry.metrics import Metrics
-
-logger = logging.getLogger("bentoml.reranker")
 
 DIRECT_CHARACTERS = 8_000
 """So much text is tokenised on the event loop, within a few milliseconds; more goes to a thread, in such chunks."""
@@ -149,7 +146,7 @@ class Scorer:
                 ready = self._clock()
                 await job.done
         except TimeoutError:
-            raise _late() from None
+            raise failures.late() from None
         finally:
             job.done.cancel()
             self._scheduler.drop(job)
@@ -168,7 +165,7 @@ class Scorer:
         if self._closing:
             raise RefusedError(503, "unavailable", "The service is ending: send the request again.")
         if seconds <= 0:
-            raise _late()
+            raise failures.late()
         if own:
             before = self.queued_tokens + self._scheduler.running_tokens
             rate = self._scheduler.throughput.rate
@@ -200,19 +197,11 @@ class Scorer:
                 self._announced -= done
                 self._scheduler.add(job, zip((key for key, _ in chunk), encoded, strict=True))
         except Exception as failure:  # noqa: BLE001 - whatever it is, it concerns this request alone
-            # Not the message: it may hold what the client sent.
-            frames = "".join(traceback.format_tb(failure.__traceback__))
-            logger.error("the tokenizer failed with %s:\n%s", type(failure).__name__, frames)
-            job.fail(no_score())
+            failures.log("tokenizer", failure)
+            job.fail(failures.no_score())
         finally:
             self._announced -= announced
         self._metrics.stage("tokenise", self._clock() - start)
-
-
-def _late() -> RefusedError:
-    return RefusedError(
-        504, "deadline_exceeded", "The scores were not ready in time: send fewer documents, or try again later."
-    )
 
 
 def _chunks(items: list[tuple[bytes, tuple[str, str]]]) -> Iterator[list[tuple[bytes, tuple[str, str]]]]:
