@@ -127,6 +127,15 @@ def test_a_pair_longer_than_the_budget_goes_alone(line: Line) -> None:
     assert len(line.cut()) == 1
 
 
+def test_a_shared_pair_stays_for_who_is_left(line: Line) -> None:
+    line.add("a", [200, 10])
+    joiner = line.add("b", [])
+    line.queue.join(joiner, b"a1", 0.0)
+    assert line.names() == ["a0"]  # both offered a1, too, and it stands with the joiner since
+    line.queue.drop(joiner)
+    assert line.names() == ["a1"]
+
+
 lengths = st.lists(st.integers(1, 130), min_size=1, max_size=12)
 
 
