@@ -59,10 +59,11 @@ class DocumentedService(Service[Any]):  # type: ignore[misc]  # BentoML carries 
         """BentoML's specification with our routes in the place of its own."""
         specification: OpenAPISpecification = super().openapi_spec
         settings = ServiceSettings()
+        bento = specification.info.version
         return attr.evolve(
             specification,
             openapi="3.1.0",  # pydantic's schemas are of that version
-            info=Info(title="Reranker", description=_DESCRIPTION, version=specification.info.version),
+            info=Info(title="Reranker", description=_DESCRIPTION, version="dev" if bento == "None" else bento),
             tags=[Tag(name=name, description=meaning) for name, meaning in _TAGS.items()],
             paths={path: PathItem(**methods) for path, methods in paths(OPERATIONS, settings).items()},
             components=components(OPERATIONS, settings),  # type: ignore[arg-type]  # a typed dictionary over there
