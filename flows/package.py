@@ -6,18 +6,15 @@ from prefect.artifacts import create_table_artifact
 from flows.contracts.model import ModelVersion
 from flows.contracts.snapshot import Snapshot
 from flows.orchestration.retries import HEALING
-from flows.packaging import PackagedBento, build_bento, export
+from flows.packaging import ExportedModel, PackagedBento, build_bento, export
 from flows.registry import RegistryError, open_registry
 from flows.settings import Settings, load_settings
 from flows.snapshot import SnapshotError, find
 
-SAMPLE = 200
-"""Pairs of the test split whose scores are compared, beside those that are always."""
-
 
 @flow(name="package", timeout_seconds=1800)
 def package(version: int | None = None) -> PackagedBento:
-    """Export a version to ONNX, compare its scores with the trained model's, and build a Bento of it.
+    """Export a version, choose the fastest engine that ranks as the trained model does, and build a Bento of both.
 
     What is built already is returned as it is.
 
@@ -42,24 +39,29 @@ def find_version(version: int | None) -> ModelVersion:
 
 @task(timeout_seconds=1800, persist_result=False, **HEALING)
 def build(version: ModelVersion) -> PackagedBento:
-    """Export, verify and build."""
+    """Export, verify, measure and build."""
     settings = load_settings()
     log = get_run_logger()
     trained = open_registry(settings).fetch(version.version, settings.folder("models"))
-    test = _snapshot(settings, version).table("test").slice(0, SAMPLE)
-    sample = list(zip(test["query"].to_pylist(), test["document"].to_pylist(), strict=True))
     output = settings.folder("exports") / f"{version.name}-{version.version}"
-    exported = export(trained, output, version, settings.packaging, sample, log.info)
+    exported = export(trained, output, version, settings.packaging, _snapshot(settings, version), log.info)
+    show_engines(exported)
     return build_bento(exported, version, settings.packaging, settings.folder("bentoml"))
 
 
 def _snapshot(settings: Settings, version: ModelVersion) -> Snapshot:
-    """Return the version's own snapshot, or the newest where that is gone: any real pairs can be compared on."""
+    """Return the version's own snapshot, or the newest where that is gone: any real pairs can measure."""
     try:
         return find(settings.folder("snapshots"), version.snapshot)
     except SnapshotError as gone:
-        get_run_logger().warning("%s Comparing on the newest snapshot instead.", gone)
+        get_run_logger().warning("%s Measuring on the newest snapshot instead.", gone)
         return find(settings.folder("snapshots"))
+
+
+def show_engines(exported: ExportedModel) -> None:
+    """Put the candidates and what was measured of them into the run."""
+    rows = [candidate.model_dump() for candidate in exported.manifest.measurements]
+    create_table_artifact(key="engines", table=rows, description=f"Engines for {exported.manifest.model}")
 
 
 def show(bento: PackagedBento) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ScoredPair(BaseModel):
-    """A pair and the score that the trained model gives it; whoever serves the model must give the same."""
+    """A pair and the score that the packaged model gives it; whoever serves the model must give the same."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,6 +33,8 @@ class PackagedBento(BaseModel):
     model_version: int
     """Version in the registry."""
     snapshot: str
+    engine: str = "onnxruntime-fp32"
+    """What runs the network, and in which precision; the default is what was packaged before there was a choice."""
     digest: str
     """SHA-256 over the model (weights, tokenizer, version) and the service: equal digests serve equally."""
     checks: tuple[ScoredPair, ...]

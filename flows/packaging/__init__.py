@@ -1,9 +1,10 @@
-"""From a trained CrossEncoder to a Bento: exported, verified against the trained model, built."""
+"""From a trained CrossEncoder to a Bento: exported, quantised, measured against the trained model, built."""
 
 from flows.contracts.release import PackagedBento, ScoredPair
 from flows.packaging.building import build_bento
 from flows.packaging.exporting import ExportedModel, export
-from flows.packaging.failures import BuildFailed, ExportDiffers, ExportFailed, PackagingFailed
+from flows.packaging.failures import BuildFailed, ExportDiffers, ExportFailed, PackagingFailed, QuantisationFailed
+from flows.packaging.quantising import quantise_onnx
 
 __all__ = [
     "BuildFailed",
@@ -12,7 +13,9 @@ __all__ = [
     "ExportedModel",
     "PackagedBento",
     "PackagingFailed",
+    "QuantisationFailed",
     "ScoredPair",
     "build_bento",
     "export",
+    "quantise_onnx",
 ]

@@ -15,7 +15,7 @@ from bentoml.exceptions import NotFound
 
 def main(order: dict[str, Any]) -> None:
     """Make the BentoML model, where it is not there, and the Bento that contains it."""
-    _create_model(order["model_tag"], Path(order["model_folder"]), order["labels"])
+    _create_model(order["model_tag"], Path(order["model_folder"]), order["labels"], order["metadata"])
     bentofile = Path(order["bentofile"])
     name, _, version = order["tag"].partition(":")
     plan = yaml.safe_load(bentofile.read_text("utf-8"))
@@ -28,11 +28,11 @@ def main(order: dict[str, Any]) -> None:
         bentoml.bentos.build_bentofile(pinned.name, version=version, build_ctx=str(bentofile.parent))
 
 
-def _create_model(tag: str, folder: Path, labels: dict[str, str]) -> None:
+def _create_model(tag: str, folder: Path, labels: dict[str, str], metadata: dict[str, Any]) -> None:
     with contextlib.suppress(NotFound):
         bentoml.models.get(tag)
         return
-    with bentoml.models.create(tag, labels=labels) as model:
+    with bentoml.models.create(tag, labels=labels, metadata=metadata) as model:
         shutil.copytree(folder, model.path, dirs_exist_ok=True)
 
 

@@ -25,8 +25,8 @@ def build_bento(
 ) -> PackagedBento:
     """Build the Bento that serves `exported`, or return the one that was built from the same model and sources.
 
-    Both the BentoML model and the Bento carry the labels `model_version`, `snapshot` and `digest`. Nothing needs a
-    network.
+    Both the BentoML model and the Bento carry the labels `model_version`, `snapshot`, `digest` and `engine`; the
+    model's metadata holds what was measured. Nothing needs a network.
 
     Args:
         exported: The verified export.
@@ -39,13 +39,15 @@ def build_bento(
         BuildFailed: BentoML refused; the message holds its last words.
     """
     digest = _digest(exported, sources)
+    model_digest = hashlib.sha256(exported.manifest.model_dump_json().encode()).hexdigest()
     bento = PackagedBento(
         tag=f"{settings.service}:v{version.version}-{digest[:12]}",
-        model_tag=f"{settings.service}:v{version.version}-{version.digest[:12]}",
+        model_tag=f"{settings.service}:v{version.version}-{model_digest[:12]}",
         store=store.absolute(),
         model_name=version.name,
         model_version=version.version,
         snapshot=version.snapshot,
+        engine=exported.manifest.engine.name,
         digest=digest,
         checks=exported.checks,
     )
@@ -68,6 +70,14 @@ def _build(bento: PackagedBento, exported: ExportedModel, sources: Path) -> None
             "model_version": str(bento.model_version),
             "snapshot": bento.snapshot,
             "digest": bento.digest,
+            "engine": bento.engine,
+        },
+        "metadata": {
+            "digest": exported.manifest.digest,
+            "measurements": [
+                measurement.model_dump(mode="json", exclude_none=True)
+                for measurement in exported.manifest.measurements
+            ],
         },
     }
     bento.store.mkdir(parents=True, exist_ok=True)
@@ -88,6 +98,8 @@ def _build(bento: PackagedBento, exported: ExportedModel, sources: Path) -> None
 
 def _digest(exported: ExportedModel, sources: Path) -> str:
     total = hashlib.sha256(exported.manifest.model_dump_json().encode())
-    for path in [sources / "bentofile.yaml", *sorted((sources / "bento").glob("*.*"))]:
-        total.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    service = sources / "bento"
+    for path in [sources / "bentofile.yaml", service / "requirements.txt", *sorted(service.rglob("*.py"))]:
+        name = path.relative_to(sources).as_posix()
+        total.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -1,30 +1,30 @@
-"""A CrossEncoder folder becomes ONNX, and is believed only when it scores as the trained model does."""
+"""A CrossEncoder folder becomes what serves: exported, quantised, verified, and in the engine that does best here."""
 
 import logging
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from bento.manifest import Manifest
+from bento.model.manifest import Manifest, file_digest
+from bento.model.model import Model
+from bento.model.tokenization import TOKENIZER_FILE, PairTokenizer
+from bento.model.unusual import UnusualInputs
 from flows.contracts.model import ModelVersion
 from flows.contracts.release import ScoredPair
-from flows.packaging.failures import ExportDiffers, ExportFailed
+from flows.contracts.snapshot import Snapshot
+from flows.packaging.choosing import choose
+from flows.packaging.cross_encoder import load, max_length, write_onnx
+from flows.packaging.engines import FP32_ONNX, files_of
 from flows.settings import PackagingSettings
-
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
 
 logger = logging.getLogger(__name__)
 
 CHECKS_FILE = "checks.json"
 _CHECKS = TypeAdapter(tuple[ScoredPair, ...])
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 CHECK_PAIRS = (
     ("how do I sort a list", "sorted() returns a new sorted list from the items of an iterable."),
@@ -42,14 +42,14 @@ CHECK_PAIRS = (
 
 
 class ExportedModel(BaseModel):
-    """An exported model on disk: `model.onnx`, `tokenizer.json`, `reranker.json`, `checks.json`."""
+    """A model ready to serve, on disk: `reranker.json` with the files it names, and `checks.json`."""
 
     model_config = ConfigDict(frozen=True)
 
     folder: Path
     manifest: Manifest
     checks: tuple[ScoredPair, ...]
-    """Pairs with the trained model's scores, for whoever rolls the model out."""
+    """Pairs with the chosen engine's scores, for whoever rolls the model out."""
 
     @classmethod
     def open(cls, folder: Path) -> "ExportedModel":
@@ -66,138 +66,95 @@ def export(
     output: Path,
     version: ModelVersion,
     settings: PackagingSettings,
-    sample: Sequence[tuple[str, str]] = (),
+    snapshot: Snapshot | None = None,
     progress: Callable[[str], None] = logger.info,
 ) -> ExportedModel:
-    """Export the CrossEncoder in `model_folder` to `output` and verify it in the engine that will serve it.
+    """Export the CrossEncoder in `model_folder` to `output`, in the fastest allowed engine that is fit on this host.
 
-    A finished export of the same version in `output` is returned as it is; a half-finished one is never seen there.
+    A finished export of the same version with the same settings in `output` is returned as it is; a half-finished
+    one is never seen there.
 
     Args:
         model_folder: A CrossEncoder of the BERT kind with one logit, as sentence-transformers saves it.
         output: Folder to make.
         version: The registered version that the folder holds.
-        settings: `max_score_difference` decides.
-        sample: More pairs to verify with, such as some of the test split; they are compared and not kept.
+        settings: Which engines may be chosen, and what they must show.
+        snapshot: Real pairs: those of the training split set the ranges of int8 and the detector of unusual inputs,
+            those of the test split judge. Without it, int8 is not used and nothing is called unusual.
         progress: Told each step.
 
     Raises:
         ExportFailed: The folder holds no such CrossEncoder.
-        ExportDiffers: A score differs by more than `settings.max_score_difference`.
+        ExportDiffers: The export scores otherwise than the trained model, or no allowed engine is fit.
     """
-    if (output / CHECKS_FILE).is_file() and Manifest.read(output).digest == version.digest:
+    if finished := _finished(output, version, settings):
         progress(f"{version.name} v{version.version} is exported already")
-        return ExportedModel.open(output)
+        return finished
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
-        folder = Path(work) / "export"
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:
+        work, folder = Path(temporary) / "candidates", Path(temporary) / "export"
+        work.mkdir()
         folder.mkdir()
         progress(f"exporting {version.name} v{version.version} to ONNX")
-        model = _load(model_folder)
-        _write_onnx(model, folder / "model.onnx")
-        model.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+        model = load(model_folder)
+        model.tokenizer.backend_tokenizer.save(str(work / TOKENIZER_FILE))
+        tokenizer = PairTokenizer(work, max_length(model, model_folder))
+        write_onnx(model, work / FP32_ONNX)
+        choice, measurements = choose(model, work, tokenizer, settings, snapshot, CHECK_PAIRS, progress)
+        for name in (TOKENIZER_FILE, *files_of(choice)):
+            shutil.move(work / name, folder / name)
+        _fit_detector(tokenizer, snapshot, folder, progress)
         Manifest(
             name=version.name,
             version=version.version,
             digest=version.digest,
             snapshot=version.snapshot,
-            max_length=_max_length(model, model_folder),
+            max_length=tokenizer.max_length,
+            engine=choice,
+            files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
+            configuration=settings.digest(),
+            measurements=measurements,
         ).write(folder)
-        pairs = [*CHECK_PAIRS, *sample]
-        progress(f"comparing {len(pairs)} scores with the trained model's")
-        expected = _verify(model, folder, pairs, settings.max_score_difference)
-        checks = tuple(
-            ScoredPair(query=query, document=document, score=score)
-            for (query, document), score in zip(CHECK_PAIRS, expected, strict=False)
-        )
-        (folder / CHECKS_FILE).write_bytes(_CHECKS.dump_json(checks, indent=2))
+        (folder / CHECKS_FILE).write_bytes(_CHECKS.dump_json(_checks(folder), indent=2))
         if output.exists():
             shutil.rmtree(output)
         folder.rename(output)
     return ExportedModel.open(output)
 
 
-def _load(folder: Path) -> "CrossEncoder":
-    from sentence_transformers import CrossEncoder
-
-    if not (folder / "config.json").is_file():
-        raise ExportFailed(
-            f"No CrossEncoder in {folder}: config.json is missing. Train a challenger, or fetch the model."
-        )
-    model: CrossEncoder = CrossEncoder(str(folder), device="cpu", local_files_only=True)
-    if model.num_labels != 1:
-        raise ExportFailed(
-            f"The model in {folder} has {model.num_labels} outputs: a reranker has one. Train it with one."
-        )
-    if getattr(model.tokenizer, "backend_tokenizer", None) is None or not _takes_token_types(model):
-        raise ExportFailed(f"The model in {folder} is not of the BERT kind, which alone can be exported so far.")
-    model.eval()
-    return model
+def _finished(output: Path, version: ModelVersion, settings: PackagingSettings) -> ExportedModel | None:
+    try:
+        found = ExportedModel.open(output)
+    except (FileNotFoundError, ValidationError):  # none, or one of before there was a choice of engines
+        return None
+    same = (found.manifest.digest, found.manifest.configuration) == (version.digest, settings.digest())
+    return found if same and found.manifest.version == version.version else None
 
 
-def _takes_token_types(model: "CrossEncoder") -> bool:
-    return set(_INPUTS) <= set(model.tokenizer("query", "document"))
+def _fit_detector(
+    tokenizer: PairTokenizer, snapshot: Snapshot | None, folder: Path, progress: Callable[[str], None]
+) -> None:
+    if snapshot is None:
+        return
+    training = snapshot.table("train")
+    queries, documents = (
+        tokenizer.token_ids(list(dict.fromkeys(training[side].to_pylist()))) for side in ("query", "document")
+    )
+    try:
+        UnusualInputs.fit(queries, documents, tokenizer.vocabulary_size).save(folder)
+    except ValueError as too_few:
+        progress(f"no input will be called unusual: {too_few}")
 
 
-def _max_length(model: "CrossEncoder", folder: Path) -> int:
-    length = model.max_seq_length
-    if length is None or length > _network(model).config.max_position_embeddings:
-        raise ExportFailed(
-            f"The tokenizer in {folder} sets no usable limit of tokens ({length}): "
-            "save the CrossEncoder with max_length set."
-        )
-    return int(length)
+def _checks(folder: Path) -> tuple[ScoredPair, ...]:
+    """Score CHECK_PAIRS as the service will: opened from the folder that travels, each pair alone."""
+    model = Model.open(folder, threads=1)
+    return tuple(
+        ScoredPair(query=query, document=document, score=_score(model, query, document))
+        for query, document in CHECK_PAIRS
+    )
 
 
-def _network(model: "CrossEncoder") -> Any:
-    """Return the transformers model inside."""
-    return model.model
-
-
-def _write_onnx(model: "CrossEncoder", path: Path) -> None:
-    import torch
-
-    class Logits(torch.nn.Module):
-        """The network with its inputs in a fixed order, and its logits alone."""
-
-        def __init__(self, network: Any) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            fed = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-            return self.network(**fed).logits
-
-    network = _network(model)
-    example = model.tokenizer(["a query", "another"], ["a document", "b"], padding=True, return_tensors="pt")
-    size = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=network.config.max_position_embeddings)}
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own insides; the comparison of scores is the judge
-        torch.onnx.export(
-            Logits(network).eval(),
-            tuple(example[name] for name in _INPUTS),
-            str(path),
-            input_names=list(_INPUTS),
-            output_names=["logits"],
-            dynamic_shapes=(size, size, size),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-
-
-def _verify(model: "CrossEncoder", folder: Path, pairs: Sequence[tuple[str, str]], limit: float) -> list[float]:
-    import torch
-
-    from bento.engine import OnnxEngine
-
-    expected = model.predict(list(pairs), activation_fn=torch.nn.Sigmoid(), show_progress_bar=False)
-    served = OnnxEngine(folder, threads=torch.get_num_threads()).score(pairs)
-    difference = np.abs(served - expected)
-    worst = int(np.argmax(difference))
-    if not difference[worst] <= limit:
-        raise ExportDiffers(
-            f"The exported model differs by {difference[worst]:.2g} from the trained one on pair {worst} of "
-            f"{len(pairs)}, and {limit:g} is allowed (RERANKER_PACKAGING__MAX_SCORE_DIFFERENCE). It was not packaged."
-        )
-    return [float(score) for score in expected]
+def _score(model: Model, query: str, document: str) -> float:
+    (logit,) = model.engine.run(model.encode([(query, document)])).tolist()
+    return float(0.5 * (1.0 + np.tanh(0.5 * logit)))

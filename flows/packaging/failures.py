@@ -10,7 +10,11 @@ class ExportFailed(PackagingFailed):
 
 
 class ExportDiffers(PackagingFailed):
-    """The exported model scores otherwise than the trained one."""
+    """The exported model scores otherwise than the trained one, in every engine that is allowed."""
+
+
+class QuantisationFailed(PackagingFailed):
+    """The network cannot be quantised."""
 
 
 class BuildFailed(PackagingFailed):

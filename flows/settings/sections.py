@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+EngineName = Literal["openvino-int8", "onnxruntime-int8", "openvino-fp32", "onnxruntime-fp32"]
 
 
 class Section(BaseModel):
@@ -132,8 +133,23 @@ class PackagingSettings(Section):
     """From the champion to a Bento."""
 
     service: str = Field("reranker", description="Name of the Bento and of its model.")
+    engines: tuple[EngineName, ...] = Field(
+        ("openvino-int8", "onnxruntime-int8", "openvino-fp32", "onnxruntime-fp32"),
+        min_length=1,
+        description="Candidates: measured on this host, and the fastest that is fit is packaged.",
+    )
     max_score_difference: float = Field(
-        1e-3, gt=0, description="The export is refused when a score differs more from the trained model's."
+        1e-4, gt=0, description="An fp32 engine is refused when a score differs more from the trained model's."
+    )
+    max_ndcg_difference: float = Field(
+        0.002,
+        ge=0,
+        description="An int8 engine is refused when its NDCG@10 on the test split differs more from fp32's.",
+    )
+    min_queries: int = Field(30, ge=1, description="Fewer test queries cannot judge an int8 engine: none is used.")
+    calibration_pairs: int = Field(300, ge=10, description="Training pairs that the int8 ranges are set on.")
+    measuring_seconds: float = Field(
+        3, gt=0, description="For the speed of each candidate, at each of two lengths of text."
     )
 
 

@@ -30,6 +30,8 @@ def test_bento_and_model_are_labelled(bento: PackagedBento) -> None:
         assert labels["model_version"] == "1"
         assert labels["snapshot"] == version(1).snapshot
         assert labels["digest"] == bento.digest
+        assert labels["engine"] == bento.engine == "onnxruntime-fp32"
+    assert model["metadata"]["measurements"][0]["verdict"] == "chosen"
 
 
 def test_the_bento_is_pinned_to_its_model_and_holds_the_service_alone(bento: PackagedBento) -> None:
@@ -37,6 +39,7 @@ def test_the_bento_is_pinned_to_its_model_and_holds_the_service_alone(bento: Pac
     assert (model["tag"], model["alias"]) == (bento.model_tag, "reranker")
     sources = {path.relative_to(bento.path / "src").parts[0] for path in (bento.path / "src").rglob("*.*")}
     assert sources == {"bento", "bentofile.yaml"}
+    assert (bento.path / "src" / "bento" / "model" / "model.py").is_file()
     requirements = (bento.path / "env" / "python" / "requirements.txt").read_text("utf-8")
     assert "onnxruntime==" in requirements
     assert not {"torch", "mlflow", "prefect"} & {line.split("==")[0] for line in requirements.splitlines()}
@@ -52,8 +55,8 @@ def test_another_model_and_another_service_make_another_bento(bento: PackagedBen
     sources = tmp_path / "sources"
     shutil.copytree(SOURCES / "bento", sources / "bento")
     shutil.copy(SOURCES / "bentofile.yaml", sources)
-    with (sources / "bento" / "service.py").open("a") as service:
-        service.write("# changed\n")
+    with (sources / "bento" / "model" / "model.py").open("a") as part:
+        part.write("# changed\n")
     newer = build_bento(exported(), version(1), SETTINGS, bento.store, sources)
     assert (newer.model_tag, newer.tag == bento.tag) == (bento.model_tag, False)
     other = build_bento(exported_as(2, tmp_path / "two"), version(2), SETTINGS, bento.store)

@@ -1,0 +1,192 @@
+"""Which engine serves: every allowed one is built, judged and measured, and the fastest that is fit is chosen."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from bento.model.manifest import EngineChoice, Measurement
+from bento.model.tokenization import PairTokenizer
+from bento.processors import available_processors
+from flows.contracts.snapshot import Snapshot
+from flows.evaluation import EvaluationError, evaluate
+from flows.packaging.engines import ENGINES, FP32_ONNX
+from flows.packaging.failures import ExportDiffers, QuantisationFailed
+from flows.packaging.measuring import Candidate, speeds
+from flows.packaging.quantising import convert_openvino, quantise_onnx, quantise_openvino
+from flows.settings import PackagingSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+logger = logging.getLogger(__name__)
+
+SAMPLE = 200
+"""Pairs of the test split whose scores are compared with the trained model's."""
+
+Texts = Sequence[tuple[str, str]]
+
+
+@dataclass
+class _Judged:
+    """A candidate and what is known of it."""
+
+    candidate: Candidate
+    difference: float
+    ndcg: float | None
+    fault: str = ""
+    """Why it is not fit."""
+
+
+def choose(
+    model: "CrossEncoder",
+    folder: Path,
+    tokenizer: PairTokenizer,
+    settings: PackagingSettings,
+    snapshot: Snapshot | None,
+    check_pairs: Texts,
+    progress: Callable[[str], None],
+) -> tuple[EngineChoice, tuple[Measurement, ...]]:
+    """Return the engine that is to serve, and how every allowed one did.
+
+    Args:
+        model: The trained model; its scores are right.
+        folder: Holds `model.onnx`; the files of the other engines are written there.
+        tokenizer: Of the model.
+        settings: Which engines may be chosen, and what they must show.
+        snapshot: Its training split calibrates, its test split judges.
+        check_pairs: Compared beside a sample of the test split.
+        progress: Told each step.
+
+    Raises:
+        ExportDiffers: The ONNX network scores otherwise than the trained model, or no allowed engine is fit.
+    """
+    test = None if snapshot is None else snapshot.table("test")
+    texts = [*check_pairs, *([] if test is None else _texts(test.slice(0, SAMPLE)))]
+    progress(f"comparing {len(texts)} scores with the trained model's")
+    expected = _expected(model, texts)
+    threads = available_processors()
+    reference = Candidate(folder, ENGINES["onnxruntime-fp32"], tokenizer, threads)
+    limit = settings.max_score_difference
+    difference = _difference(reference, texts, expected)
+    if not difference <= limit:
+        raise ExportDiffers(
+            f"The exported model differs by {difference:.2g} from the trained one, and {limit:g} is allowed "
+            "(RERANKER_PACKAGING__MAX_SCORE_DIFFERENCE). It was not packaged."
+        )
+    right, queries = _ndcg(reference, test)
+    judged: dict[str, _Judged] = {reference.name: _Judged(reference, difference, right)}
+    faults: dict[str, str] = {}
+    for name in settings.engines:
+        if name == reference.name:
+            continue
+        choice = ENGINES[name]
+        if choice.precision == "int8" and queries < settings.min_queries:
+            faults[name] = f"{queries} test queries cannot judge it, {settings.min_queries} are needed"
+            continue
+        progress(f"building {name}")
+        try:
+            _build(folder, choice, tokenizer, snapshot, settings)
+        except QuantisationFailed as failure:
+            logger.warning("%s", failure)
+            faults[name] = "it could not be quantised"
+            continue
+        candidate = Candidate(folder, choice, tokenizer, threads)
+        found = _Judged(candidate, _difference(candidate, texts, expected), _ndcg(candidate, test)[0])
+        found.fault = _fault(found, right, settings)
+        judged[name] = found
+    if reference.name not in settings.engines:
+        judged[reference.name].fault = "RERANKER_PACKAGING__ENGINES leaves it out"
+    real = _texts(test) if test is not None and test.num_rows else list(check_pairs)
+    progress(f"measuring {', '.join(judged)}")
+    speed = speeds(
+        [entry.candidate for entry in judged.values()], tokenizer.encode(real), settings.measuring_seconds, progress
+    )
+    fit = [name for name, entry in judged.items() if not entry.fault]
+    if not fit:
+        every = {name: entry.fault for name, entry in judged.items()} | faults
+        raise ExportDiffers(
+            "No allowed engine is fit to serve: "
+            + "; ".join(f"{name}: {fault}" for name, fault in every.items())
+            + ". It was not packaged."
+        )
+    best = max(fit, key=lambda name: speed[name].long_pairs_per_second)
+    progress(f"chosen: {best}")
+    measured = [
+        Measurement(
+            engine=name,
+            **asdict(speed[name]),
+            score_difference=entry.difference,
+            ndcg=entry.ndcg,
+            verdict="chosen" if name == best else entry.fault or f"slower than {best}",
+        )
+        for name, entry in judged.items()
+    ]
+    missed = [Measurement(engine=name, verdict=fault) for name, fault in faults.items()]
+    return ENGINES[best], (*measured, *missed)
+
+
+def _expected(model: "CrossEncoder", texts: Texts) -> npt.NDArray[np.float64]:
+    import torch
+
+    return np.asarray(
+        model.predict(list(texts), activation_fn=torch.nn.Sigmoid(), show_progress_bar=False), dtype=np.float64
+    )
+
+
+def _difference(candidate: Candidate, texts: Texts, expected: npt.NDArray[np.float64]) -> float:
+    """Return the largest difference of the candidate's scores; NaN where one is no number."""
+    queries, documents = zip(*texts, strict=True)
+    return float(np.abs(candidate.score(queries, documents) - expected).max())
+
+
+def _ndcg(candidate: Candidate, test: pa.Table | None) -> tuple[float | None, int]:
+    """Return the NDCG@10 on the test split and how many queries stand behind it; None and 0 where none can."""
+    if test is None:
+        return None, 0
+    try:
+        summary = evaluate(test, candidate).summary
+    except EvaluationError as failure:
+        logger.warning("%s cannot be judged on the test split: %s", candidate.name, failure)
+        return None, 0
+    return summary.metrics["ndcg@10"], summary.queries
+
+
+def _build(
+    folder: Path,
+    choice: EngineChoice,
+    tokenizer: PairTokenizer,
+    snapshot: Snapshot | None,
+    settings: PackagingSettings,
+) -> None:
+    source, output = folder / FP32_ONNX, folder / choice.file
+    if choice.precision == "fp32":
+        convert_openvino(source, output)
+    elif choice.library == "onnxruntime":
+        quantise_onnx(source, output)
+    else:
+        training = _texts(snapshot.table("train")) if snapshot is not None else []
+        if not training:
+            raise QuantisationFailed("The snapshot has no training pairs to set the ranges on.")
+        apart = max(1, len(training) // settings.calibration_pairs)
+        quantise_openvino(source, output, tokenizer.encode(training[::apart][: settings.calibration_pairs]))
+
+
+def _fault(judged: _Judged, right: float | None, settings: PackagingSettings) -> str:
+    """Return why the candidate is not fit, or nothing."""
+    if judged.candidate.choice.precision == "fp32":
+        limit = settings.max_score_difference
+        return "" if judged.difference <= limit else f"a score differs by {judged.difference:.2g}, above {limit:g}"
+    if right is None or judged.ndcg is None:
+        return "it cannot be judged on the test split"
+    change, limit = judged.ndcg - right, settings.max_ndcg_difference
+    return "" if abs(change) <= limit else f"NDCG@10 changes by {change:+.4f}, more than {limit:g}"
+
+
+def _texts(table: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(table["query"].to_pylist(), table["document"].to_pylist(), strict=True))
