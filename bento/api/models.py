@@ -1,11 +1,13 @@
 """Which model answers, in the shape of the lists that OpenAI and Infinity give."""
 
-from typing import Any, Literal
+import time
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
 from bento.api.wire import json_reply
 from bento.gateway.exchange import Reply, Request, Route
+from bento.model.manifest import Manifest, Measurement
 
 
 class ModelCard(BaseModel):
@@ -13,8 +15,8 @@ class ModelCard(BaseModel):
 
     id: str = Field(description="Name and version, such as reranker:3.")
     object: Literal["model"] = "model"
-    owned_by: str = Field("reranker-mlops", description="Who made it.")
-    created: int = Field(description="When it was packaged, in seconds since 1970.")
+    owned_by: Literal["reranker-mlops"] = "reranker-mlops"
+    created: int = Field(description="When this process loaded it, in seconds since 1970.")
     capabilities: list[str] = ["rerank"]
     version: int = Field(description="In the registry.")
     digest: str = Field(description="SHA-256 of the trained weights and tokenizer.")
@@ -23,8 +25,22 @@ class ModelCard(BaseModel):
     score_scale: Literal["0..1"] = Field(
         "0..1", description="Of scores: the sigmoid of the logit, unless raw ones are asked for."
     )
-    engine: str = Field(description="What runs it here.")
-    measurements: dict[str, Any] = Field(description="Taken when it was packaged: speed and quality, by engine.")
+    engine: str = Field(description="What runs it here, such as openvino-int8.")
+    measurements: list[Measurement] = Field(description="Of every engine, on the host that packaged it.")
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Return the card of the model that this process has just loaded."""
+        return cls(
+            id=manifest.model,
+            created=int(time.time()),
+            version=manifest.version,
+            digest=manifest.digest,
+            snapshot=manifest.snapshot,
+            max_length=manifest.max_length,
+            engine=manifest.engine.name,
+            measurements=list(manifest.measurements),
+        )
 
 
 class ModelList(BaseModel):

@@ -14,6 +14,7 @@ from bento.api import ModelCard, Ranker, routes
 from bento.configuration import ServiceSettings
 from bento.errors import RefusedError
 from bento.gateway.exchange import Reply, Request
+from bento.model.manifest import EngineChoice, Manifest, Measurement
 from bento.scoring.scored import ScoredPair
 from bento.telemetry.metrics import Metrics
 
@@ -79,16 +80,17 @@ def ranker(scorer: WordScorer, settings: ServiceSettings, registry: CollectorReg
 
 @pytest.fixture
 def card() -> ModelCard:
-    return ModelCard(
-        id=MODEL,
-        created=1_700_000_000,
+    manifest = Manifest(
+        name="reranker",
         version=3,
         digest="d" * 64,
         snapshot="5" * 64,
         max_length=MAX_LENGTH,
-        engine="openvino-int8",
-        measurements={"openvino-int8": {"pairs_per_second": 250.0}},
+        engine=EngineChoice(library="openvino", precision="int8", file="int8.xml"),
+        files={},
+        measurements=(Measurement(engine="openvino-int8", ndcg=0.71, verdict="chosen"),),
     )
+    return ModelCard.of(manifest)
 
 
 Ask = Callable[..., Any]
