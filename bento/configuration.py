@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bento.processors import available_processors
@@ -35,8 +35,6 @@ class ServiceSettings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, description="Threads of the engine in each worker; default: the processors over the workers."
     )
-    batch_size: int = Field(16, ge=1, description="Pairs that the model sees at once; more gain little on a CPU.")
-    max_waiting: int = Field(64, ge=1, description="Requests that may wait for the engine; more get 429.")
     batch_tokens: int = Field(768, ge=16, description="Tokens in a micro-batch, padding included.")
     cache_bytes: int = Field(64 * 2**20, ge=0, description="For the scores of pairs seen before; 0 turns it off.")
 
@@ -112,3 +110,21 @@ class ServiceSettings(BaseSettings):
                 names = " and ".join(f"RERANKER_SERVICE_{name.upper()}" for name in missing)
                 raise ValueError(f"RERANKER_SERVICE_AUTHENTICATION=jwt needs {names}")
         return self
+
+
+def load_settings() -> ServiceSettings:
+    """Read the environment; where it is wrong, end the process and say which variables, never their values.
+
+    An ordinary exception would be lost: BentoML takes it for a module that is not there.
+    """
+    try:
+        return ServiceSettings()
+    except ValidationError as failure:
+        faults = failure.errors(include_input=False, include_url=False)
+    raise SystemExit("\n".join(_in_words(fault["loc"], fault["msg"]) for fault in faults))
+
+
+def _in_words(place: tuple[int | str, ...], message: str) -> str:
+    if not place:
+        return message.removeprefix("Value error, ")
+    return f"RERANKER_SERVICE_{str(place[0]).upper()}: {message}"

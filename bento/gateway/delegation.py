@@ -55,7 +55,8 @@ class Delegation:
             self.check(request.body)
         # Read as JSON whatever it is called: of a form BentoML's methods would make a 500.
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-        inner = {**scope, "headers": [*headers, (b"content-type", b"application/json")]}
+        # Without the server's extensions, so that a file comes as bytes and not as a path to send.
+        inner = {**scope, "headers": [*headers, (b"content-type", b"application/json")], "extensions": {}}
         pending: list[Message] = [{"type": "http.request", "body": request.body, "more_body": False}]
         head: Message = {"status": 500, "headers": []}
         body = bytearray()

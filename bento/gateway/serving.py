@@ -4,7 +4,7 @@ import bentoml
 from starlette.types import ASGIApp
 
 from bento.api.openapi import DocumentedService
-from bento.configuration import ServiceSettings
+from bento.configuration import load_settings
 from bento.gateway.application import Gateway, Parts
 
 
@@ -13,7 +13,7 @@ class GatedService(DocumentedService):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Return the gateway with BentoML's own application behind it."""
-        return Gateway(super().to_asgi(is_main), ServiceSettings(), _parts)
+        return Gateway(super().to_asgi(is_main), load_settings(), _parts)
 
 
 def _parts() -> Parts:

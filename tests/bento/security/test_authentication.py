@@ -75,11 +75,11 @@ def test_without_a_bearer_token_the_answer_asks_for_one(settings: Any, authoriza
         {"aud": "other"},
         {"aud": []},
         {"aud": ["other", "another"]},
-        {"nbf": time.time() + 3600},
+        {"nbf": 4e9},
         {"exp": "soon"},
-        {"exp": time.time() - 3600},
+        {"exp": 1e9},
     ],
-    ids=str,
+    ids=lambda changes: next(iter(changes)),
 )
 def test_claims_that_do_not_hold_are_refused(settings: Any, make: Any, changes: dict[str, Any]) -> None:
     refused = refusal(Authenticator(settings()), f"Bearer {jwt.encode(make.claims(**changes), SECRET)}")
