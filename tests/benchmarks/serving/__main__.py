@@ -50,6 +50,7 @@ def main() -> int:
     show(lines)
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(asked).items()}
     report = document(lines, settings) | {"wrong": wrong, "model": material.manifest.model_dump(mode="json")}
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(report, indent=1))
     print(f"written to {asked.json}")
     if wrong:
@@ -65,6 +66,7 @@ def measure(asked: argparse.Namespace, material: Material, work: Path) -> Iterat
         load = running.enter_context(load_generator())
         bare = running.enter_context(bare_engine(material.served))
         own = running.enter_context(service(material.bento, work, options))
+        yield fact("memory", "largest process when ready", [max(own.resident().values()) / 1e6], "MB")
         texts = Texts(material.tokenizer, asked.seed)
         references = {own.name: Reference(bare.scores)}
         bench = Bench(load, texts, bare, {own.name: own}, references, asked.seconds, asked.rounds)
@@ -110,7 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the export, so that another run need not make it again")
-    parser.add_argument("--json", type=Path, default=Path("serving.json"))
+    parser.add_argument("--json", type=Path, default=Path("build/serving.json"))
     asked = parser.parse_args()
     if BESIDE_INFINITY & set(asked.parts) and asked.infinity is None:
         parser.error(f"the parts {sorted(BESIDE_INFINITY)} need --infinity")
