@@ -1,5 +1,6 @@
 """What BentoML answers itself, in our shape where it refuses."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,11 @@ class Delegation:
         body = bytearray()
 
         async def receive() -> Message:
-            return pending.pop() if pending else {"type": "http.disconnect"}
+            if pending:
+                return pending.pop()
+            # The gateway watches for a sender that hangs up; whoever listens here too, waits.
+            message: Message = await asyncio.get_running_loop().create_future()
+            return message
 
         async def send(message: Message) -> None:
             nonlocal head

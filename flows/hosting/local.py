@@ -153,7 +153,9 @@ class LocalProcessHost:
         self._keep(role, server)
         wait_until_ready(server, self._settings.start_timeout)
         self._keep(role, server.with_workers())
-        check_answers(server, bento, checks, self._settings.max_score_difference)
+        int8 = bento.engine.endswith("int8")
+        limit = self._settings.max_int8_score_difference if int8 else self._settings.max_score_difference
+        check_answers(server, bento, checks, limit)
 
     def _end_strays(self) -> None:
         """End what a killed roll-out left: a green, and a server on the port whose release was never recorded."""
