@@ -14,8 +14,8 @@ from bento.model.encoded import EncodedPair
 from bento.model.engine import UnusableModelError
 
 TOKENS, STEP = 128, 16
-"""See `batches`. Every shape is compiled and kept: without these limits MiniLM took 1.8 GB after 300 batches. Twice the
-tokens gain 3 % and cost 15 MB, half the step gains nothing and costs 45 MB."""
+"""See `batches`. Every shape is compiled and kept: without these limits MiniLM took 1.8 GB after 300 batches. Twice
+the tokens gain 3 % and cost 15 MB, half the step gains nothing and costs 45 MB."""
 
 
 class OpenVinoEngine:
