@@ -35,8 +35,8 @@ class ServiceSettings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, description="Threads of the engine in each worker; default: the processors over the workers."
     )
-    batch_tokens: int = Field(768, ge=16, description="Tokens in a micro-batch, padding included.")
-    cache_bytes: int = Field(64 * 2**20, ge=0, description="For the scores of pairs seen before; 0 turns it off.")
+    batch_tokens: int = Field(256, ge=16, description="Tokens in a micro-batch, padding included.")
+    cache_bytes: int = Field(32 * 2**20, ge=0, description="For the scores of pairs seen before; 0 turns it off.")
 
     # Limits
     max_body_bytes: int = Field(16 * 2**20, ge=1_024, description="Larger requests are refused with 413.")

@@ -6,10 +6,11 @@ method, its documentation, and the life of the service.
 """
 
 import asyncio
+import itertools
 import json
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -58,6 +59,8 @@ class Gateway:
         self._bentoml = bentoml_app
         self._settings = settings
         self._make_parts = parts
+        self._own_range = secrets.token_hex(10)
+        self._numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, or live through the service's life."""
@@ -106,10 +109,14 @@ class Gateway:
         parts.log.answered(visit.id, template, reply.status, seconds, visit.subject, visit.failure)
         await self._send(send, reply, visit)
 
+    def _new_id(self) -> str:
+        """Return an id that no other request has: a number in this worker's own range."""
+        return f"{self._own_range}{next(self._numbers):012x}"
+
     def _receive(self, scope: Scope) -> "_Visit":
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._new_id()
         return _Visit(scope, headers, request_id, self._route(scope["method"], scope["path"]))
 
     async def _reply(self, visit: "_Visit", receive: Receive) -> Reply:

@@ -30,7 +30,9 @@ class Crew:
         """Make `folder` if needed; `size` workers are expected."""
         self._size = size
         self._folder = folder
+        self._draining = str(folder / _DRAINING)
         self._lock: TextIO | None = None
+        self._was_complete = False
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to somebody else, who could stop this service: remove it")
@@ -44,9 +46,11 @@ class Crew:
 
     def join(self) -> None:
         """Count as alive from now on, until this process ends."""
-        file = (self._folder / f"worker-{os.getpid()}").open("w")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        self._lock = file
+        path = self._folder / f"worker-{os.getpid()}"
+        while self._lock is None or not path.exists():  # the last sibling that left may just have cleared the folder
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = path.open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def leave(self) -> None:
         """Count as gone; the last one takes the folder away."""
@@ -55,19 +59,22 @@ class Crew:
             self._lock.close()
             self._lock = None
         if not self._alive():
-            (self._folder / _DRAINING).unlink(missing_ok=True)
+            for file in (*self._folder.glob("worker-*"), self._folder / _DRAINING):
+                file.unlink(missing_ok=True)
         with suppress(OSError):  # a sibling is still there
             self._folder.rmdir()
 
     @property
     def complete(self) -> bool:
         """Whether every worker is there."""
-        return self._alive() >= self._size
+        complete = self._alive() >= self._size
+        self._was_complete |= complete
+        return complete
 
     @property
     def draining(self) -> bool:
         """Whether somebody asked all of them to take no more requests."""
-        return (self._folder / _DRAINING).exists()
+        return os.path.exists(self._draining)  # noqa: PTH110 - asked with every request, and several times as fast
 
     def drain(self, on: bool) -> None:
         """Ask all of them to take no more requests, or to take them again."""
@@ -77,15 +84,21 @@ class Crew:
             (self._folder / _DRAINING).unlink(missing_ok=True)
 
     async def watch(self, patience: float = PATIENCE) -> None:
-        """End the whole server when a lost worker is not replaced: whoever runs it then starts a whole one."""
+        """End the whole server when a lost worker is not replaced: whoever runs it then starts a whole one.
+
+        A worker whose server was killed ends too: nobody would replace it, and it holds the port.
+        """
+        leader = os.getppid()
         lost = 0.0
         step = min(1.0, patience)
         while True:
             await asyncio.sleep(step)
-            lost = 0.0 if self.complete else lost + step
+            orphaned = os.getppid() != leader
+            missing = not self.complete and self._was_complete  # at the start, some take longer than others
+            lost = lost + step if orphaned or missing else 0.0
             if lost >= patience:
                 logger.critical("a worker is gone and was not replaced in %g s: the server ends", patience)
-                os.kill(os.getppid(), signal.SIGTERM)
+                os.kill(os.getpid() if orphaned else leader, signal.SIGTERM)
                 return
 
     def _alive(self) -> int:

@@ -40,13 +40,13 @@ class PairTokenizer:
         The result is that of transformers with the strategy `longest_first`, as in training. `max_document_tokens`
         cuts the document alone first. Lone surrogates, which are no text, count as replacement characters.
         """
-        queries = self._tokens({query for query, _ in pairs})
-        documents = self._tokens({document for _, document in pairs})
-        unusual_queries, unusual_documents = self._unusual(queries, documents)
+        queries, documents = {query for query, _ in pairs}, {document for _, document in pairs}
+        tokens = self._tokens(queries | documents)
+        unusual_queries, unusual_documents = self._unusual(queries, documents, tokens)
         return [
             self._join(
-                queries[query],
-                documents[document],
+                tokens[query],
+                tokens[document],
                 max_document_tokens,
                 len(document) > self._max_characters,
                 query in unusual_queries or document in unusual_documents,
@@ -74,13 +74,15 @@ class PairTokenizer:
             encodings = self._tokenizer.encode_batch_fast(whole, add_special_tokens=False)
         return {text: encoding.ids for text, encoding in zip(ordered, encodings, strict=True)}
 
-    def _unusual(self, queries: dict[str, list[int]], documents: dict[str, list[int]]) -> tuple[set[str], set[str]]:
+    def _unusual(
+        self, queries: set[str], documents: set[str], tokens: dict[str, list[int]]
+    ) -> tuple[set[str], set[str]]:
         detector = self._detector
         if detector is None:
             return set(), set()
         return (
-            {text for text, ids in queries.items() if detector.flags_query(ids)},
-            {text for text, ids in documents.items() if detector.flags_document(ids)},
+            {text for text in queries if detector.flags_query(tokens[text])},
+            {text for text in documents if detector.flags_document(tokens[text])},
         )
 
     def _join(

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -15,6 +16,13 @@ from bento.scoring.job import Job, Work
 from bento.scoring.scored import ScoredPair
 from bento.telemetry.metrics import Metrics
 
+AHEAD = 1
+"""Micro-batches for each stream beside the one that it reads. Without them an engine of two streams waited a fifth of
+its time for the event loop, which shares the processors with it, to bring the next."""
+
+WORTH_AHEAD = 128
+"""Tokens that have to wait before some of them are sent to a stream that is not idle."""
+
 
 class Scheduler:
     """The queue, the engine's threads, and what goes to and fro. Belongs to one event loop."""
@@ -27,6 +35,7 @@ class Scheduler:
         *,
         clock: Callable[[], float],
         executor: Executor | None = None,
+        ahead: int = AHEAD,
         learned: Callable[[bytes, ScoredPair], None],
     ) -> None:
         """`learned` is told every new score; `executor` runs the engine in as many threads as it has streams."""
@@ -38,6 +47,8 @@ class Scheduler:
         self._executor = executor or ThreadPoolExecutor(engine.streams, thread_name_prefix="engine")
         self._queue = FairQueue(batch_tokens)
         self._running: dict[int, tuple[float, int]] = {}  # number -> since when, tokens
+        self._per_stream = ahead
+        self._ahead: deque[int] = deque()  # sent, and not begun
         self._number = 0
         self._pumping = False
         self.throughput = Throughput(1.0, engine.streams, batch_tokens // 2)
@@ -97,7 +108,12 @@ class Scheduler:
 
     def _pump(self) -> None:
         self._pumping = False
-        while (idle := self._engine.streams - len(self._running)) > 0:
+        streams = self._engine.streams
+        while len(self._running) < streams * (1 + self._per_stream):
+            idle = streams - len(self._running)
+            if idle <= 0 and self._queue.tokens < WORTH_AHEAD:
+                break  # more may come to share its micro-batch before a stream is idle
+            idle = max(1, idle)
             works = self._queue.cut(self._clock(), self.throughput.rate, idle, self.running_tokens)
             if not works:
                 break
@@ -107,11 +123,16 @@ class Scheduler:
     def _send(self, works: list[Work]) -> None:
         task = asyncio.get_running_loop().run_in_executor(self._executor, _run, self._engine, works)
         self._number += 1
+        if len(self._running) >= self._engine.streams:
+            self._ahead.append(self._number)
         self._running[self._number] = self._clock(), sum(work.tokens for work in works)
         task.add_done_callback(partial(self._receive, self._number, works))
 
     def _receive(self, number: int, works: list[Work], task: "asyncio.Future[list[float]]") -> None:
         since, tokens = self._running.pop(number)
+        if self._ahead:
+            begun = self._ahead.popleft()
+            self._running[begun] = self._clock(), self._running[begun][1]
         self._pump()  # first, so that the engine goes on while the scores are handed out
         if task.cancelled():
             logits = [math.nan] * len(works)

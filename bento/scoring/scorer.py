@@ -15,7 +15,7 @@ from bento.scoring.admission import TokenEstimate, admit
 from bento.scoring.cache import ScoreCache
 from bento.scoring.job import Job
 from bento.scoring.keys import PairKeys
-from bento.scoring.scheduler import Scheduler
+from bento.scoring.scheduler import AHEAD, Scheduler
 from bento.scoring.scored import ScoredPair
 from bento.telemetry.metrics import Metrics
 
@@ -56,6 +56,7 @@ class Scorer:
         *,
         clock: Callable[[], float] = time.monotonic,
         executor: Executor | None = None,
+        ahead: int = AHEAD,
         tokeniser: Executor | None = None,
     ) -> None:
         """`clock` is the one of deadlines; `executor` runs the engine, by default in a thread for each stream.
@@ -75,6 +76,7 @@ class Scorer:
             metrics,
             clock=clock,
             executor=executor,
+            ahead=ahead,
             learned=self._cache.put,
         )
         self._tokeniser = tokeniser or ThreadPoolExecutor(1, thread_name_prefix="tokeniser")

@@ -115,7 +115,7 @@ def choose(
             + "; ".join(f"{name}: {fault}" for name, fault in every.items())
             + ". It was not packaged."
         )
-    best = max(fit, key=lambda name: speed[name].long_pairs_per_second)
+    best = max(fit, key=lambda name: speed[name].overall)
     progress(f"chosen: {best}")
     measured = [
         Measurement(

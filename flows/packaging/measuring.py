@@ -1,5 +1,6 @@
 """Candidate engines side by side on this host: speed, latency, and what they do to the ranking."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +19,15 @@ from bento.model.tokenization import PairTokenizer
 LONG, SHORT = 84, 30
 """Tokens of the pairs whose speed is measured: a paragraph, and a sentence or two."""
 _ROUNDS = 5
-_PAIRS_A_CALL = 8
+_PAIRS_A_CALL = 6
+SPREAD = 0.25
+"""Lengths vary by so much, as in the micro-batches of a service: an engine that is fast on equal shapes alone is not
+fast there. OpenVINO pays about a millisecond for each change of shape."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What an engine does with all processors busy; lengths in tokens."""
+    """What an engine does with all processors busy; lengths in tokens, about."""
 
     long_tokens: int
     long_pairs_per_second: float
@@ -31,6 +35,11 @@ class Speed:
     short_pairs_per_second: float
     latency_ms: float
     """Of one long pair alone."""
+
+    @property
+    def overall(self) -> float:
+        """Pairs a second over both lengths, as their geometric mean."""
+        return math.sqrt(self.long_pairs_per_second * self.short_pairs_per_second)
 
 
 class Candidate:
@@ -70,9 +79,9 @@ def speeds(
         for candidate in candidates:
             engine, known = candidate.engine, best.get(candidate.name)
             now = Speed(
-                long_tokens=len(long[0]),
+                long_tokens=LONG,
                 long_pairs_per_second=_throughput(engine, long, seconds / _ROUNDS),
-                short_tokens=len(short[0]),
+                short_tokens=SHORT,
                 short_pairs_per_second=_throughput(engine, short, seconds / _ROUNDS),
                 latency_ms=_latency_ms(engine, long, seconds / _ROUNDS / 4),
             )
@@ -86,13 +95,14 @@ def speeds(
 
 
 def sized(pairs: Sequence[EncodedPair], tokens: int) -> list[EncodedPair]:
-    """Return the pairs that are at least so long, cut to that; where there is none, the longest as they are."""
+    """Return the pairs that are long enough, cut to about `tokens`; where there is none, the longest as they are."""
     longest = max(map(len, pairs))
-    tokens = min(tokens, longest)
+    least, most = (min(longest, round(tokens * share)) for share in (1 - SPREAD, 1 + SPREAD))
+    enough = [pair for pair in pairs if len(pair) >= most]
+    lengths = (least + place * 7 % (most - least + 1) for place in range(len(enough)))
     return [
-        EncodedPair([*pair.ids[: tokens - 1], pair.ids[-1]], pair.type_ids[:tokens], truncated=True, unusual=False)
-        for pair in pairs
-        if len(pair) >= tokens
+        EncodedPair([*pair.ids[: length - 1], pair.ids[-1]], pair.type_ids[:length], truncated=True, unusual=False)
+        for pair, length in zip(enough, lengths, strict=True)
     ]
 
 

@@ -68,9 +68,21 @@ def test_draining_is_one_for_all_and_ends_with_the_last(tmp_path: Path) -> None:
 
 
 def test_the_server_ends_when_a_lost_worker_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = Crew(2, tmp_path / "crew")
+    crew.join()
+    with sibling(tmp_path / "crew"):
+        assert crew.complete
+    ended: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *what: ended.append(what))
+    asyncio.run(asyncio.wait_for(crew.watch(patience=0.05), 10))
+    assert ended == [(os.getppid(), signal.SIGTERM)]
+
+
+def test_a_worker_that_takes_its_time_to_start_ends_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda *what: ended.append(what))
     crew = Crew(2, tmp_path / "crew")
     crew.join()
-    asyncio.run(asyncio.wait_for(crew.watch(patience=0.05), 10))
-    assert ended == [(os.getppid(), signal.SIGTERM)]
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(crew.watch(patience=0.02), 0.3))
+    assert ended == []

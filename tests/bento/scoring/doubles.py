@@ -111,6 +111,7 @@ class VirtualExecutor(Executor):
         self.engine = engine
         self.rate = rate
         self.hangs = False
+        self._free = [0.0] * engine.streams  # when each stream has done what it was given
 
     def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
         future: Future[Any] = Future()
@@ -119,7 +120,11 @@ class VirtualExecutor(Executor):
         value = call(*arguments, **named)
         padded = sum(len(batch) * max(map(len, batch)) for batch in self.engine.batches[before:])
         if not (self.hangs and padded):
-            asyncio.get_running_loop().call_later(padded / self.rate, future.set_result, value)
+            loop = asyncio.get_running_loop()
+            begin = max(loop.time(), self._free[0]) if padded else loop.time()
+            if padded:
+                self._free = sorted([*self._free[1:], begin + padded / self.rate])
+            loop.call_at(begin + padded / self.rate, future.set_result, value)
         return future
 
 
@@ -128,16 +133,18 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.engine = WordEngine(settings.pop("streams", 2))
+        ahead = settings.pop("ahead", 0)  # none, so that what a test lets wait does wait
         self.model = WordModel(self.engine)
         self.executor = VirtualExecutor(self.engine)
         self.registry = CollectorRegistry()
         self.loop = asyncio.get_running_loop()
         self.scorer = Scorer(
             self.model,
-            ServiceSettings(**settings),
+            ServiceSettings(**{"batch_tokens": 768, **settings}),
             Metrics("words:1", self.registry),
             clock=self.loop.time,
             executor=self.executor,
+            ahead=ahead,
             tokeniser=self.executor,
         )
 
