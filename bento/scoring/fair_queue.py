@@ -18,8 +18,8 @@ WINDOW = 4
 """Micro-batches' worth of the fairest pairs that are looked at for such as are alike in length."""
 UNEVEN = 1.25
 """A split part may be so much larger than the even one, or unequal lengths would leave a pair for one more round."""
-PRESSED = 0.85
-"""Waiting work goes by deadline when it needs more than this share of the time left."""
+PRESSED = 0.7
+"""Waiting work goes by deadline when it needs more than this share of the time left; the rest is for what the measured rate misses."""
 HOPELESS = 1.5
 """A job that needs so many times the time it has left must not make others late too."""
 BIN_SECONDS = 0.25
