@@ -143,6 +143,9 @@ class Reranker:
         """BentoML would fail all requests of a batch for one pair; so the pair without a score gets none."""
         tries = [self.scorer.score([pair], deadline=deadline) for pair in pairs]
         outcomes = await asyncio.gather(*tries, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, RefusedError) and outcome.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise BentoMLException(outcome.message, error_code=HTTPStatus(outcome.status)) from None
         return [None if isinstance(outcome, BaseException) else sigmoid(outcome[0].logit) for outcome in outcomes]
 
     def _fault(self) -> str | None:

@@ -59,6 +59,7 @@ Documents = Annotated[
     Field(
         description="The candidates, as texts or as objects with `text` and, if you like, an `id`.",
         min_length=1,
+        fail_fast=True,  # a body of a million wrong entries would become a gigabyte of complaints
         examples=[["sorted() returns a new sorted list.", {"text": "The cat sat on the mat.", "id": "cat-1"}]],
     ),
     Must(

@@ -56,7 +56,13 @@ class DocumentedService(Service[Any]):  # type: ignore[misc]  # BentoML carries 
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:
-        """BentoML's specification with our routes in the place of its own."""
+        """BentoML's specification with our routes in the place of its own; made once, since that takes a while."""
+        page: OpenAPISpecification | None = self.__dict__.get("_page")
+        if page is None:
+            page = self.__dict__["_page"] = self._describe()
+        return page
+
+    def _describe(self) -> OpenAPISpecification:
         specification: OpenAPISpecification = super().openapi_spec
         settings = ServiceSettings()
         bento = specification.info.version

@@ -27,6 +27,7 @@ class ScoreRequest(BaseModel):
         Field(
             description="What to score; pairs of several requests are scored together.",
             min_length=1,
+            fail_fast=True,  # a body of a million wrong entries would become a gigabyte of complaints
             examples=[[{"query": "how do I sort a list?", "document": "sorted() returns a new sorted list."}]],
         ),
         Must(

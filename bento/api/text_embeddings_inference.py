@@ -25,6 +25,7 @@ class TextsRequest(BaseModel):
         Field(
             description="The candidates.",
             min_length=1,
+            fail_fast=True,  # a body of a million wrong entries would become a gigabyte of complaints
             examples=[["sorted() returns a new sorted list.", "The cat sat on the mat."]],
         ),
         Must("a list of at least one string", "a string"),

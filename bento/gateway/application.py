@@ -6,10 +6,9 @@ method, its documentation, and the life of the service.
 """
 
 import asyncio
-import itertools
 import json
+import os
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -59,8 +58,7 @@ class Gateway:
         self._bentoml = bentoml_app
         self._settings = settings
         self._make_parts = parts
-        self._own_range = secrets.token_hex(10)
-        self._numbers = itertools.count()
+        self._ids: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, or live through the service's life."""
@@ -85,7 +83,7 @@ class Gateway:
                 await self._parts.life.end()
             await send(message)
 
-        keep_alive(receive, self._settings.keep_alive)
+        keep_alive(receive, self._settings.keep_alive, self._settings.timeout + 5)
         await self._bentoml(scope, receive, send_after)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,8 +108,11 @@ class Gateway:
         await self._send(send, reply, visit)
 
     def _new_id(self) -> str:
-        """Return an id that no other request has: a number in this worker's own range."""
-        return f"{self._own_range}{next(self._numbers):012x}"
+        """Return an id that no other request has and nobody can guess: feedback goes by it."""
+        if not self._ids:
+            drawn = os.urandom(16 * 256).hex()  # at once, since asking the system costs more than all the rest
+            self._ids = [drawn[start : start + 32] for start in range(0, len(drawn), 32)]
+        return self._ids.pop()
 
     def _receive(self, scope: Scope) -> "_Visit":
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-import psutil
+from bento.telemetry.workers import server_name
 
 logger = logging.getLogger("bentoml.reranker")
 
@@ -34,20 +34,19 @@ class Crew:
         self._lock: TextIO | None = None
         self._was_complete = False
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to somebody else, who could stop this service: remove it")
 
     @classmethod
     def of_this_server(cls, size: int, alone: bool = False) -> "Crew":
         """Return the crew of the workers that this process's parent started, or of this process `alone`."""
-        leader = psutil.Process(os.getpid() if alone else os.getppid())
-        name = f"reranker-{os.getuid()}-{leader.pid}-{leader.create_time():.0f}"
-        return cls(size, Path(tempfile.gettempdir()) / name)
+        leader = server_name(os.getpid() if alone else os.getppid())
+        return cls(size, Path(tempfile.gettempdir()) / f"reranker-crew-{os.getuid()}-{leader}")
 
     def join(self) -> None:
-        """Count as alive from now on, until this process ends."""
+        """Count as alive from now on, until this process ends; again where somebody cleared the folder."""
         path = self._folder / f"worker-{os.getpid()}"
-        while self._lock is None or not path.exists():  # the last sibling that left may just have cleared the folder
+        while self._lock is None or not path.exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = path.open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -93,6 +92,7 @@ class Crew:
         step = min(1.0, patience)
         while True:
             await asyncio.sleep(step)
+            self.join()  # whatever tidies the folder for temporary files knows nothing of locks
             orphaned = os.getppid() != leader
             missing = not self.complete and self._was_complete  # at the start, some take longer than others
             lost = lost + step if orphaned or missing else 0.0
@@ -112,6 +112,6 @@ def _is_locked(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except BlockingIOError:
+    except OSError:  # it is locked, or there is no file left to look with: then it is not known to be gone
         return True
     return False

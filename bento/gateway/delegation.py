@@ -55,7 +55,7 @@ class Delegation:
         if self.check is not None:
             self.check(request.body)
         # Read as JSON whatever it is called: of a form BentoML's methods would make a 500.
-        headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+        headers = [(name, value) for name, value in scope["headers"] if name not in (b"content-type", b"range")]
         # Without the server's extensions, so that a file comes as bytes and not as a path to send.
         inner = {**scope, "headers": [*headers, (b"content-type", b"application/json")], "extensions": {}}
         pending: list[Message] = [{"type": "http.request", "body": request.body, "more_body": False}]
@@ -84,7 +84,7 @@ class Delegation:
         if status < 400 and self.failed is not None and self.failed(body):
             status = 500
         if status >= 400:
-            kind = _KINDS.get(status, "internal_error")
+            kind = _KINDS.get(status, "internal_error" if status >= 500 else "invalid_request")
             message = _ADVICE.get(kind, "The service failed: report this request_id to its operator.")
             raise RefusedError(status, kind, message, {"retry-after": "1"} if status in (429, 503) else None)
         fields = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head["headers"]}

@@ -74,6 +74,8 @@ class Life:
 
         def start() -> None:
             if self._ending is None:
+                if self._watching is not None:
+                    self._watching.cancel()  # siblings that end are not missed now
                 self._ending = loop.create_task(self._drain_then(lambda: server_exit(signal.SIGTERM, None)))
 
         return handle

@@ -52,7 +52,11 @@ class TokenEstimate:
 
     def learn(self, pairs: Sequence[tuple[str, str]], encoded: Sequence[EncodedPair]) -> None:
         """Learn from one request's pairs; cut ones tell nothing."""
-        whole = [(texts, pair) for texts, pair in zip(pairs, encoded, strict=True) if not pair.truncated]
+        whole = [
+            (texts, pair)
+            for texts, pair in zip(pairs, encoded, strict=True)
+            if not pair.truncated and len(pair) < self._max_length
+        ]
         characters = sum(len(query) + len(document) for (query, document), _ in whole)
         if characters:
             tokens = sum(len(pair) - _SPECIAL_TOKENS for _, pair in whole)

@@ -19,7 +19,7 @@ WINDOW = 4
 UNEVEN = 1.25
 """A split part may be so much larger than the even one, or unequal lengths would leave a pair for one more round."""
 PRESSED = 0.7
-"""Waiting work goes by deadline when it needs more than this share of the time left; the rest is for what the measured rate misses."""
+"""Waiting work goes by deadline when it needs more than this share of the time left; rates are never quite right."""
 HOPELESS = 1.5
 """A job that needs so many times the time it has left must not make others late too."""
 BIN_SECONDS = 0.25
@@ -87,7 +87,7 @@ class FairQueue:
         for work in job.clear():
             if work.taken:
                 continue
-            work.jobs = [other for other in work.jobs if other is not job]
+            work.jobs = [other for other in work.jobs if other is not job and not other.done.done()]
             if work.jobs:
                 self._bequeath(work)
             elif self._works.pop(work.key, None):

@@ -92,7 +92,7 @@ class Authenticator:
                 raise jwt.InvalidTokenError
         except jwt.ExpiredSignatureError:  # said only of tokens that the issuer signed
             raise _unauthorized("The token has expired: get a new one from its issuer.", "invalid_token") from None
-        except (jwt.PyJWTError, UnknownKeyError, ValueError, TypeError, RecursionError):
+        except (jwt.PyJWTError, UnknownKeyError, ValueError, TypeError, OverflowError, RecursionError):
             advice = "The token is not valid for this service: get one for it from its issuer."
             raise _unauthorized(advice, "invalid_token") from None
         return claims

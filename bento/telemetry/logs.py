@@ -13,12 +13,15 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TextIO
 
+from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 
 logger = logging.getLogger("bentoml.reranker")
 
+_REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 SLOW_SECONDS = 5.0
 MAX_LINES_PER_SECOND = 10
 _BENTOML_HTTP = "bentoml._internal.server.http_app"
@@ -114,13 +117,16 @@ class JsonLines(logging.Formatter):
 class WithoutText(logging.Filter):
     """Takes the messages of exceptions out of log records: they quote what was sent.
 
-    A record of BentoML's about a ValidationError is left out whole: it says that a body was refused with 400.
+    A record of BentoML's about a ValidationError is left out whole: it says that a body was refused with 400. So is
+    one about a request that came at a bad time: under overload there would be a traceback for each.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write `record`, changed as need be."""
         failure = record.exc_info[1] if record.exc_info else None
         if isinstance(failure, ValidationError) and record.name == _BENTOML_HTTP:
+            return False
+        if isinstance(failure, BentoMLException) and failure.error_code in _REFUSALS:
             return False
         if failure is not None:
             record.exc_text, record.exc_info = _told(failure), None

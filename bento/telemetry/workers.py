@@ -32,7 +32,7 @@ def count_apart() -> None:
     for folder in common.iterdir():
         if not _runs(folder.name):
             shutil.rmtree(folder, ignore_errors=True)  # a sibling may be at it too
-    own = common / _name(os.getppid())
+    own = common / server_name(os.getppid())
     own.mkdir(mode=0o700, exist_ok=True)
     os.environ[VARIABLE] = str(own)
     # prometheus_client asks for the process id at every count, which cost a request of one document 5 % of its time.
@@ -66,14 +66,14 @@ def _works_for(worker: int, server: int) -> bool:
         return False
 
 
-def _name(server: int) -> str:
-    """Return a name that no later process gets, be its number the same."""
+def server_name(server: int) -> str:
+    """Return a name of the process that no later one gets, be its number the same."""
     return f"{server}-{_started(server)}"
 
 
 def _runs(name: str) -> bool:
     try:
-        return _name(int(name.partition("-")[0])) == name
+        return server_name(int(name.partition("-")[0])) == name
     except (psutil.NoSuchProcess, OSError, ValueError):
         return False
 

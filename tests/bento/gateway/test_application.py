@@ -143,7 +143,8 @@ def test_passes_on_what_bentoml_answers_and_puts_its_refusals_in_our_shape(tmp_p
             (400, "invalid_request"),
             (429, "overloaded"),
             (503, "unavailable"),
-            (418, "internal_error"),
+            (418, "invalid_request"),
+            (502, "internal_error"),
         ):
             answer = client.post("/score", content=str(status).encode())
             assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)
