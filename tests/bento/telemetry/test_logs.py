@@ -134,8 +134,11 @@ def test_bodies_that_bentoml_refuses_are_not_logged(lines: io.StringIO, console:
 
 @pytest.mark.parametrize("name", ["bentoml._internal.server.http_app", "uvicorn.error", "some.library"])
 def test_others_failures_keep_their_place_and_lose_their_message(
-    lines: io.StringIO, console: io.StringIO, name: str
+    lines: io.StringIO, console: io.StringIO, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for logger in (logging.getLogger(name), logging.getLogger(name.partition(".")[0])):
+        monkeypatch.setattr(logger, "propagate", True)  # whatever a server that ran in this process made of it
+        monkeypatch.setattr(logger, "disabled", False)
     try:
         {}["my secret " + "document"]
     except KeyError as failure:

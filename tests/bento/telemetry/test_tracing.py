@@ -194,7 +194,11 @@ def test_an_otlp_exporter_is_found_by_its_protocol(monkeypatch: pytest.MonkeyPat
 def test_an_exporter_that_does_not_start_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(EntryPoint, "load", lambda _: Broken)
+    class Found:
+        def load(self) -> type:
+            return Broken
+
+    monkeypatch.setattr("bento.telemetry.tracing.entry_points", lambda **_: [Found()])
     assert make_tracer("reranker:3", {"OTEL_TRACES_EXPORTER": "console"}) is None
     assert "does not start (ValueError)" in caplog.text
     assert "password123" not in caplog.text
