@@ -15,7 +15,7 @@ demo: environment ## install, start everything and play the loop twice
 	@.venv/bin/reranker demo
 
 test: environment ## all tests, a file on each of two cores
-	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 stop: ## end what the demo started, and nothing else
 	@if [ -x .venv/bin/reranker ]; then .venv/bin/reranker stop; else echo "There is no environment, so nothing runs."; fi

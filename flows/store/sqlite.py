@@ -1,6 +1,7 @@
 """The labels table in a SQLite file."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -89,7 +90,7 @@ class SqliteLabelStore:
                     "update the project, or name another file with RERANKER_STORE__PATH"
                 )
             if version < _VERSION:
-                connection.execute("PRAGMA journal_mode = WAL")
+                self._enter_wal_mode(connection)
                 connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
 
     def __enter__(self) -> Self:
@@ -182,6 +183,19 @@ class SqliteLabelStore:
                 connection.rollback()
                 raise
             connection.commit()
+
+    def _enter_wal_mode(self, connection: sqlite3.Connection) -> None:
+        """Switch to WAL, for which SQLite itself does not wait: it fails at once while others open the same file."""
+        deadline = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -85,9 +85,10 @@ def test_every_run_tells_its_story_in_artifacts(survived: Machine) -> None:
     found = survived.ask_prefect("/artifacts/filter", {})
     keys = {artifact["key"] for artifact in found}
     assert {"validation", "data-docs", "snapshot", "training", "gate", "bento", "release", "outcome"} <= keys
-    docs = next(artifact["data"] for artifact in found if artifact["key"] == "data-docs")
-    address = docs[docs.index("(") + 1 : docs.index(")")]
-    assert "expectations/labelled-pairs.html" in httpx.get(address, timeout=30).raise_for_status().text
+    docs = [artifact["data"] for artifact in found if artifact["key"] == "data-docs"]
+    pages = [httpx.get(data[data.index("(") + 1 : data.index(")")], timeout=30).raise_for_status() for data in docs]
+    for suite in ("labelled-pairs", "snapshot-pairs"):  # what comes in, and what is trained on
+        assert any(f"expectations/{suite}.html" in page.text for page in pages)
 
 
 def test_broken_labels_stop_the_run_before_training(survived: Machine, tmp_path: Path) -> None:

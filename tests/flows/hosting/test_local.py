@@ -36,8 +36,16 @@ def serving(host: LocalProcessHost) -> str:
     return answer.headers["x-model-version"]
 
 
-def server_processes(tag: str) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter(["cmdline"]) if tag in (process.info["cmdline"] or [])]
+def server_processes(bento: PackagedBento) -> list[psutil.Process]:
+    """What serves `bento` from its store; other tests may serve a release of the same name from another."""
+
+    def serves(process: psutil.Process) -> bool:
+        try:
+            return bento.tag in process.cmdline() and process.environ().get("BENTOML_HOME") == str(bento.store)
+        except psutil.Error:  # it has ended meanwhile
+            return False
+
+    return [process for process in psutil.process_iter() if serves(process)]
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +106,8 @@ def test_releases_follow_each_other_and_a_wrong_one_gets_no_traffic(
     second = host.roll_out(two, two.checks)
     assert (serving(host), host.current()) == ("2", second)
     assert second.seconds_without_service > 0
-    assert server_processes(one.tag) == [], "nothing of the old release is left"
-    environment = server_processes(two.tag)[0].environ()
+    assert server_processes(one) == [], "nothing of the old release is left"
+    environment = server_processes(two)[0].environ()
     assert environment["RERANKER_SERVICE_PREDICTION_LOG"].endswith("/predictions")
     assert environment["RERANKER_SERVICE_PREDICTION_SHARE"] == "0.5"
     with bentoml.SyncHTTPClient(host.url) as client:
@@ -108,7 +116,7 @@ def test_releases_follow_each_other_and_a_wrong_one_gets_no_traffic(
 
     host.stop()
     assert host.current() is None
-    assert server_processes(two.tag) == []
+    assert server_processes(two) == []
     assert [entry.outcome for entry in host.record.read()] == ["live", "refused", "live"]
 
 
@@ -121,7 +129,7 @@ def test_a_release_that_cannot_start_is_refused_at_once(
     (broken / "models" / name / tag / "model.onnx").write_bytes(b"no model")
     with pytest.raises(ReleaseRefused, match=r"failed while starting[\s\S]*Nothing served before"):
         host.roll_out(one.model_copy(update={"store": broken}), one.checks)
-    assert server_processes(one.tag) == []
+    assert server_processes(one) == []
 
 
 @pytest.mark.slow
@@ -179,4 +187,4 @@ def test_what_a_killed_roll_out_left_is_ended_by_the_next(
         with pytest.raises(PortTaken):
             host.roll_out(one, one.checks)
     assert not green.running
-    assert server_processes(one.tag) == []
+    assert server_processes(one) == []
