@@ -9,6 +9,8 @@ from flows.drift.judging import judge
 from flows.drift.period import Encode, Score, select_window
 from flows.drift.profile import Profile, UnreadableProfileError
 from flows.drift.report import ChannelResult, DriftReport, Measure, PeriodSummary, Shift, Traffic, Verdict
+from flows.drift.reservoir import reservoir
+from flows.drift.watching import Window, watch
 
 __all__ = [
     "ChannelResult",
@@ -22,6 +24,9 @@ __all__ = [
     "Traffic",
     "UnreadableProfileError",
     "Verdict",
+    "Window",
     "judge",
+    "reservoir",
     "select_window",
+    "watch",
 ]

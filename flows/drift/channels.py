@@ -209,11 +209,11 @@ class Unfamiliar:
             return None
         distinct, index = period.texts(self.column)
         surprising = _surprisal(hashed_words(distinct, len(self.surprisal)), self.surprisal) > self.limit[0]
-        return {"difference of shares": period.means(surprising[:, None].astype(np.float64), index)}
+        return {"rise of the share": period.means(surprising[:, None].astype(np.float64), index)}
 
     def shown(self, vectors: Vectors, mean: Floats) -> npt.NDArray[Any]:
         """Return the share of each query."""
-        shares: Floats = vectors["difference of shares"].ravel()
+        shares: Floats = vectors["rise of the share"].ravel()
         return shares
 
 
@@ -266,7 +266,7 @@ KINDS: Mapping[str, type[Any]] = {
 NAMES: Mapping[str, tuple[str, ...]] = {
     **{f"{c} {what}": ("Kolmogorov-Smirnov", "PSI") for c in ("query", "document") for what in ("length", "words")},
     **{f"{c} text": ("TF-IDF cosine distance",) for c in ("query", "document")},
-    **{f"{c} out of distribution": ("difference of shares",) for c in ("query", "document")},
+    **{f"{c} out of distribution": ("rise of the share",) for c in ("query", "document")},
     **{f"{c} meaning": ("MMD",) for c in ("query", "document")},
     "relevant documents": ("chi-square", "KL divergence"),
     "source": ("chi-square",),

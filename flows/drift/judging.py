@@ -19,8 +19,8 @@ from flows.drift.statistics import STATISTICS, measure
 from flows.settings import DriftSettings
 
 _RAREST = 3
-"""Of the quiet windows, so many must be at or beyond the rarest p value that Holm asks for: two tests of a channel may
-each have their own rarest window."""
+"""So many quiet windows must be at or beyond the p value of Holm's first step: each of the two tests of a channel may
+have a rarest window of its own."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def examine(
         false_alarm_rate=settings.false_alarm_rate,
         fixed_threshold=settings.fixed_threshold,
     )
-    missing, measured = _too_small(report, settings), ()
+    missing = _too_small(report, settings)
+    measured: tuple[Measured, ...] = ()
     if not missing:
         period = prepared(rankable, settings, encode, score)
         progress(0.5)
@@ -137,15 +138,11 @@ def _decide(
         if fixed is None
         else f"No distance passes the fixed threshold of {fixed:g}.",
     }[verdict]
-    return report.model_copy(
-        update={
-            "verdict": verdict,
-            "reason": reason,
-            "quiet_windows": windows,
-            "channels": tuple(results.get(name, ChannelResult(name=name)) for name in NAMES),
-            "notes": tuple(_notes(report, quiet)),
-        }
+    channels = tuple(results.get(name, ChannelResult(name=name)) for name in NAMES)
+    report = report.model_copy(
+        update={"verdict": verdict, "reason": reason, "quiet_windows": windows, "channels": channels}
     )
+    return report.model_copy(update={"notes": tuple(_notes(report, quiet))})
 
 
 def _result(m: Measured, quiet: Quiet, p: float, level: float, fixed: float, fixed_decides: bool) -> ChannelResult:
@@ -198,8 +195,9 @@ def _notes(report: DriftReport, quiet: Sequence[Quiet]) -> list[str]:
                 "That is too few to know how much whole windows differ in quiet times: shorter stretches stood in, "
                 "and an ordinary change between windows may raise an alarm."
             )
-        if len(quiet) < len(NAMES):
-            notes.append("Some channels were left out: their column is missing or empty on one side.")
+        left_out = [channel.name for channel in report.channels if not channel.measures]
+        if left_out:
+            notes.append(f"Left out, because a side has nothing to compare: {', '.join(left_out)}.")
     for name, side in (("reference", report.reference), ("window", report.current)):
         if side.unrankable_queries:
             notes.append(

@@ -85,7 +85,9 @@ def moved_words(reference: WordShares, window: Period, rate: float) -> tuple[Shi
         before, now = reference.column(column), current.column(column)
         words = sorted({*before, *now})
         p, p_square, q, q_square = (
-            np.array([side.get(word, (0.0, 0.0))[part] for word in words]) for side in (before, now) for part in (0, 1)
+            np.array([side.get(word, (0.0, 0.0))[part] for word in words])
+            for side in (before, now)
+            for part in (0, 1)
         )
         certain = _certain(p, q, p_square, q_square, n, m, rate)
         # A word's part of the symmetric Kullback-Leibler divergence: large and lopsided moves come first.

@@ -194,5 +194,7 @@ def _restored(name: str, kind: type[Any], arrays: Mapping[str, Any]) -> Referenc
     stored = {f.name: arrays[f"{name}/{f.name}"] for f in fields(kind)}
     channel = kind(**{key: value if value.ndim else str(value) for key, value in stored.items()})
     prefix = f"{name}/sums/"
-    sums = {key.removeprefix(prefix): array.astype(np.float64) for key, array in arrays.items() if key.startswith(prefix)}
+    sums = {
+        key.removeprefix(prefix): array.astype(np.float64) for key, array in arrays.items() if key.startswith(prefix)
+    }
     return ReferenceChannel(name, channel, sums, arrays[f"{name}/counts"], arrays[f"{name}/shown"])

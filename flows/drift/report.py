@@ -196,7 +196,9 @@ class DriftReport(_Model):
         if not self.windows:
             return ""
         shown = ", ".join(f"{w.until:%Y-%m-%d}: {w.verdict} ({w.queries:,} queries)" for w in self.windows)
-        rule = f"An alarm needs {self.alarm_windows} red of the {len(self.windows)} newest windows, this one among them"
+        rule = (
+            f"An alarm needs {self.alarm_windows} red of the {len(self.windows)} newest windows, this one among them"
+        )
         return f"{'**Alarm.** ' if self.alarm else ''}{rule}. Windows up to {shown}."
 
     def _fixed(self) -> str:

@@ -24,18 +24,16 @@ def kolmogorov_smirnov(reference: Floats, window: Floats, n: Floats, m: Floats) 
 def population_stability(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
     """Return the population stability index, sum (q - p) ln(q / p) over bins: 0 for equal shares, without a limit.
 
-    Half a query is added to every bin, so that an empty one is no infinity.
+    It is smoothed, so that an empty bin is no infinity.
     """
-    p, q = _smoothed(reference, n), _smoothed(window, m)
-    index: Floats = ((q - p) * np.log(q / p)).sum(axis=1)
+    p, q = _both_smoothed(reference, window, n, m)
+    index: Floats = _divergence(p, q) + _divergence(q, p)
     return index
 
 
 def kullback_leibler(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
     """Return the divergence of the window's shares q from the reference's p, sum q ln(q / p), in nats; smoothed."""
-    p, q = _smoothed(reference, n), _smoothed(window, m)
-    divergence: Floats = (q * np.log(q / p)).sum(axis=1)
-    return divergence
+    return _divergence(*_both_smoothed(reference, window, n, m))
 
 
 def chi_square(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
@@ -43,7 +41,7 @@ def chi_square(reference: Floats, window: Floats, n: Floats, m: Floats) -> Float
 
     A category that only one side knows has a pooled share above zero, so nothing is divided by zero.
     """
-    pooled = (n[:, None] * reference + m[:, None] * window) / (n + m)[:, None]
+    pooled = _pooled(reference, window, n, m)
     squares = np.divide((reference - window) ** 2, pooled, out=np.zeros_like(pooled), where=pooled > 0)
     statistic: Floats = n * m / (n + m) * squares.sum(axis=1)
     return statistic
@@ -67,10 +65,10 @@ def squared_mean_distance(reference: Floats, window: Floats, n: Floats, m: Float
     return distance
 
 
-def difference(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
-    """Return how much a share moved, 0..1."""
-    moved: Floats = np.abs(reference - window).sum(axis=1)
-    return moved
+def rise(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return by how much a share rose, 0..1; 0 where it fell, for nobody minds familiar text."""
+    risen: Floats = np.maximum(window - reference, 0).sum(axis=1)
+    return risen
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ STATISTICS = {
     "KL divergence": Statistic(kullback_leibler, order=1),
     "TF-IDF cosine distance": Statistic(cosine_distance, order=1),
     "MMD": Statistic(squared_mean_distance, order=1, bounded=False),
-    "difference of shares": Statistic(difference, order=0.5),
+    "rise of the share": Statistic(rise, order=0.5),
 }
 """By the name that people call them."""
 
@@ -103,7 +101,20 @@ def measure(test: str, reference: Floats, window: Floats, n: Floats | float, m: 
     return np.round(STATISTICS[test].distance(reference, window, *sizes), 12)
 
 
-def _smoothed(shares: Floats, size: Floats) -> Floats:
-    counts = shares * size[:, None] + 0.5
-    smoothed: Floats = counts / counts.sum(axis=1, keepdims=True)
-    return smoothed
+def _pooled(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    pooled: Floats = (n[:, None] * reference + m[:, None] * window) / (n + m)[:, None]
+    return pooled
+
+
+def _both_smoothed(reference: Floats, window: Floats, n: Floats, m: Floats) -> tuple[Floats, Floats]:
+    """Return both sides with one query of their pool added: equal shares stay equal, and no bin of one is empty."""
+    pooled = _pooled(reference, window, n, m)
+    p, q = ((shares * size[:, None] + pooled) / (size[:, None] + 1) for shares, size in ((reference, n), (window, m)))
+    return p, q
+
+
+def _divergence(p: Floats, q: Floats) -> Floats:
+    """Return sum q ln(q / p) over the bins that anybody has; shape (k,)."""
+    ratio = np.divide(q, p, out=np.ones_like(q), where=p > 0)
+    divergence: Floats = (q * np.log(ratio)).sum(axis=1)
+    return divergence

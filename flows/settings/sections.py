@@ -180,7 +180,7 @@ class DriftSettings(Section):
 
     mode: Literal["calibrated", "fixed"] = Field(
         "calibrated",
-        description="Thresholds from quiet windows of the reference, or one fixed number for every bounded statistic.",
+        description="Thresholds from quiet windows of the reference, or one fixed number for all.",
     )
     fixed_threshold: float = Field(
         0.25, gt=0, description="Of the fixed mode; a calibrated report shows what it would have said."
@@ -189,7 +189,9 @@ class DriftSettings(Section):
         0.01, ge=0.001, le=0.5, description="How often a window of quiet times may be red, over all channels."
     )
     window_days: float = Field(7, gt=0, description="The current window: this many days up to now.")
-    watched_windows: int = Field(3, ge=1, le=52, description="An alarm looks at so many windows, each before the other.")
+    watched_windows: int = Field(
+        3, ge=1, le=52, description="An alarm looks at so many windows, each before the other."
+    )
     alarm_windows: int = Field(2, ge=1, le=52, description="So many of them must be red, the newest among them.")
     min_rows: int = Field(100, ge=2, description="A side with fewer rows gives no verdict.")
     min_queries: int = Field(30, ge=2, description="A side with fewer queries gives no verdict.")
