@@ -187,3 +187,15 @@ class DriftSettings(Section):
     )
     max_rows: int = Field(50_000, ge=100, description="Larger sides are sampled by query, seeded.")
     seed: int = Field(13, description="Of sampling and of the quiet windows.")
+
+
+class TriggerSettings(Section):
+    """What starts the lifecycle by itself. A person and the schedule may always start it."""
+
+    drift: bool = Field(True, description="An alarm of the drift watch starts it.")
+    growth: bool = Field(True, description="Many new labelled pairs start it.")
+    quality: bool = Field(True, description="A champion that ranks fresh pairs worse than before starts it.")
+    cool_down_hours: float = Field(
+        24, ge=0, description="A triggered run ends at once when another one began less than this before."
+    )
+    open_runs: int = Field(1, ge=1, description="A triggered run ends at once when so many are open already.")
