@@ -6,8 +6,8 @@ waiting for its turn changes nothing, and of two triggered at once the same one 
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Any, Literal, get_args
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -24,8 +24,6 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run as current
 from prefect.states import Completed
-from prefect.types import DateTime
-from prefect.types._datetime import now
 
 from flows.settings import TriggerSettings
 
@@ -53,7 +51,7 @@ def superfluous(cause: Cause, settings: TriggerSettings) -> str | None:
                     type=FlowRunFilterStateType(not_any_=list(_BROKEN)),
                     name=FlowRunFilterStateName(not_any_=[NOT_STARTED]),
                 ),
-                expected_start_time=FlowRunFilterExpectedStartTime(before_=now("UTC")),
+                expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
             ),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         )
@@ -66,18 +64,17 @@ def objection(own: FlowRun, others: Iterable[FlowRun], settings: TriggerSettings
     Runs that broke off and runs that were superfluous themselves count for nothing: the trigger is not answered.
     """
     counting = [run for run in others if run.id != own.id and _counts(run)]
+    answered = [run for run in counting if _is_triggered(run) and _place(run) < _place(own)]
+    latest = max(answered, key=_place, default=None)
+    if latest is not None and _due(own) - _due(latest) < timedelta(hours=settings.cool_down_hours):
+        return (
+            f"{latest.name} was triggered at {_due(latest):%Y-%m-%d %H:%M:%S} UTC already, and the cool-down lasts "
+            f"{settings.cool_down_hours:g} hours"
+        )
     open_then = [run for run in counting if _was_open(run, own)]
     if len(open_then) >= settings.open_runs:
         names = ", ".join(sorted(run.name for run in open_then))
         return f"{names} was open when this run was triggered, and no more than {settings.open_runs} may be"
-    answered = [run for run in counting if _is_triggered(run) and _place(run) < _place(own)]
-    latest = max(answered, key=_began, default=None)
-    cool_down = timedelta(hours=settings.cool_down_hours)
-    if latest is not None and _due(own) - _began(latest) < cool_down:
-        return (
-            f"{latest.name}, triggered as well, began at {_began(latest):%Y-%m-%d %H:%M} UTC, "
-            f"and the cool-down lasts {settings.cool_down_hours:g} hours"
-        )
     return None
 
 
@@ -102,16 +99,12 @@ def _is_triggered(run: FlowRun) -> bool:
     return run.parameters.get("cause") in get_args(Trigger)
 
 
-def _place(run: FlowRun) -> tuple[Any, ...]:
+def _place(run: FlowRun) -> tuple[datetime, UUID]:
     """Order of the runs: when they were due, which for a triggered one is the moment of the trigger."""
     return _due(run), run.id
 
 
-def _due(run: FlowRun) -> DateTime:
+def _due(run: FlowRun) -> datetime:
     if run.expected_start_time is None:
         raise ValueError(f"{run.name} has no expected start: it is not a flow run that Prefect has on record.")
     return run.expected_start_time
-
-
-def _began(run: FlowRun) -> DateTime:
-    return run.start_time or _due(run)

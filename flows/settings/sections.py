@@ -196,6 +196,6 @@ class TriggerSettings(Section):
     growth: bool = Field(True, description="Many new labelled pairs start it.")
     quality: bool = Field(True, description="A champion that ranks fresh pairs worse than before starts it.")
     cool_down_hours: float = Field(
-        24, ge=0, description="A triggered run ends at once when another one began less than this before."
+        24, ge=0, description="A triggered run ends at once when another one was triggered less than this before."
     )
     open_runs: int = Field(1, ge=1, description="A triggered run ends at once when so many are open already.")
