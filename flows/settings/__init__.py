@@ -25,6 +25,7 @@ from flows.settings.sections import (
     ServerSettings,
     StoreSettings,
     TrainingSettings,
+    TriggerSettings,
     ValidationSettings,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "SettingsError",
     "StoreSettings",
     "TrainingSettings",
+    "TriggerSettings",
     "ValidationSettings",
     "load_settings",
 ]
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
     packaging: PackagingSettings = PackagingSettings()
     host: HostSettings = HostSettings()
     drift: DriftSettings = DriftSettings()
+    triggers: TriggerSettings = TriggerSettings()
 
     _absolute_home: Path = PrivateAttr()
 

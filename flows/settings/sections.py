@@ -221,3 +221,15 @@ class DriftSettings(Section):
         used = {"max_rows", "max_text_rows", "max_embedded_queries", "max_scored_rows", "seed"}
         values = self.model_dump(mode="json", include=used)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class TriggerSettings(Section):
+    """What starts the lifecycle by itself. A person and the schedule may always start it."""
+
+    drift: bool = Field(True, description="An alarm of the drift watch starts it.")
+    growth: bool = Field(True, description="Many new labelled pairs start it.")
+    quality: bool = Field(True, description="A champion that ranks fresh pairs worse than before starts it.")
+    cool_down_hours: float = Field(
+        24, ge=0, description="A triggered run ends at once when another one was triggered less than this before."
+    )
+    open_runs: int = Field(1, ge=1, description="A triggered run ends at once when so many are open already.")
