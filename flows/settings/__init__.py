@@ -17,8 +17,10 @@ from flows.settings.sections import (
     CleaningSettings,
     DriftSettings,
     GateSettings,
+    GrowthSettings,
     HostSettings,
     PackagingSettings,
+    QualitySettings,
     RegistrySettings,
     RetrievalSettings,
     Section,
@@ -32,8 +34,10 @@ __all__ = [
     "CleaningSettings",
     "DriftSettings",
     "GateSettings",
+    "GrowthSettings",
     "HostSettings",
     "PackagingSettings",
+    "QualitySettings",
     "RegistrySettings",
     "RetrievalSettings",
     "Section",
@@ -74,6 +78,8 @@ class Settings(BaseSettings):
     packaging: PackagingSettings = PackagingSettings()
     host: HostSettings = HostSettings()
     drift: DriftSettings = DriftSettings()
+    growth: GrowthSettings = GrowthSettings()
+    quality: QualitySettings = QualitySettings()
 
     _absolute_home: Path = PrivateAttr()
 
