@@ -39,6 +39,13 @@ def test_a_champions_whole_life_keeps_the_rate(ranked, selection) -> None:
     assert alarms <= binom.ppf(0.9999, trials, 0.2)
 
 
+def test_the_looks_share_the_rate(ranked, selection) -> None:
+    lists, record = ranked(np.random.default_rng(2), 60, [(12, 1)], 1)
+    for look, share in ((1, 1 / 2), (2, 1 / 6), (3, 1 / 12)):
+        report = judge(selection(lists, lists, look), record, record, SETTINGS)
+        assert report.threshold == pytest.approx(SETTINGS.false_alarm_rate * share)
+
+
 def test_a_real_fall_is_found(ranked, selection) -> None:
     verdicts = [at_look(3, ranked, selection, seed, 0.9).verdict for seed in range(20)]
     assert verdicts.count("red") >= 18  # corrected NDCG@10 .7 became .4
