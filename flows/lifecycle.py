@@ -60,7 +60,7 @@ def lifecycle(
         return _end_early(cause, reason)
     collect_feedback()
     snapshot = validate()
-    drift = watch_drift()
+    drift = watch_drift(trigger=False)
     challenger = train(snapshot=snapshot, training=training)
     decision = promote(version=challenger, gate=gate)
     service, seconds = None, None

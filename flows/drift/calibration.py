@@ -13,7 +13,6 @@ there were and what the factors were.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -75,7 +74,7 @@ def calibrate(sums: Mapping[str, Floats], counts: Integers, window: int, windows
     rows, dispersions = [], []
     for test, fine in sums.items():
         vectors = np.add.reduceat(fine, starts, axis=0)
-        level = partial(STATISTICS[test].level, noise=_noise(vectors, counts))
+        level = _level(test, vectors, counts)
         relative = _drawn_statistics(test, vectors, counts, drawn, level)
         dispersion = _dispersion(test, vectors, counts, blocks, level, float(relative.mean()))
         expected = level(np.array([float(n)]), np.array([float(window)]))[0]
@@ -109,13 +108,20 @@ def _draw(blocks: int, chosen: int, windows: int, rng: np.random.Generator) -> F
     return drawn
 
 
+def _level(test: str, vectors: Floats, counts: Integers) -> Callable[[Floats, Floats], Floats]:
+    """Return what chance alone comes to for means of n and m queries, times a constant."""
+    noise = _noise(vectors, counts)
+    return lambda n, m: STATISTICS[test].level(n, m, noise)
+
+
 def _noise(vectors: Floats, counts: Integers) -> float:
     """Return the variance of one query's vector against the squared length of the mean, from blocks of queries."""
-    total = float((vectors.sum(axis=0) ** 2).sum()) / counts.sum() ** 2
+    queries = float(counts.sum())
+    total = float((vectors.sum(axis=0) ** 2).sum()) / queries**2
     blocks = float(((vectors**2).sum(axis=1) / counts**2).mean())
     # E |mean of c|^2 = signal + variance / c, for all queries and for a block.
-    variance = max(blocks - total, 0.0) / (float((1 / counts).mean()) - 1 / counts.sum())
-    signal = total - variance / counts.sum()
+    variance = max(blocks - total, 0.0) / (float((1 / counts).mean()) - 1 / queries)
+    signal = total - variance / queries
     return min(variance / max(signal, _NOTHING), 1 / _NOTHING)
 
 

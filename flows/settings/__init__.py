@@ -17,8 +17,10 @@ from flows.settings.sections import (
     CleaningSettings,
     DriftSettings,
     GateSettings,
+    GrowthSettings,
     HostSettings,
     PackagingSettings,
+    QualitySettings,
     RegistrySettings,
     RetrievalSettings,
     Section,
@@ -33,8 +35,10 @@ __all__ = [
     "CleaningSettings",
     "DriftSettings",
     "GateSettings",
+    "GrowthSettings",
     "HostSettings",
     "PackagingSettings",
+    "QualitySettings",
     "RegistrySettings",
     "RetrievalSettings",
     "Section",
@@ -77,6 +81,9 @@ class Settings(BaseSettings):
     host: HostSettings = HostSettings()
     drift: DriftSettings = DriftSettings()
     triggers: TriggerSettings = TriggerSettings()
+
+    growth: GrowthSettings = GrowthSettings()
+    quality: QualitySettings = QualitySettings()
 
     _absolute_home: Path = PrivateAttr()
 

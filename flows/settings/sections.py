@@ -233,3 +233,32 @@ class TriggerSettings(Section):
         24, ge=0, description="A triggered run ends at once when another one was triggered less than this before."
     )
     open_runs: int = Field(1, ge=1, description="A triggered run ends at once when so many are open already.")
+
+
+class GrowthSettings(Section):
+    """The watch over how many labelled pairs there are."""
+
+    share: float = Field(
+        0.10,
+        gt=0,
+        description="Growth of the labelled pairs over those of the champion's snapshot that is announced.",
+    )
+
+
+class QualitySettings(Section):
+    """The watch over the champion's quality on freshly labelled pairs."""
+
+    false_alarm_rate: float = Field(
+        0.01, ge=0.001, le=0.5, description="Over a champion's whole life in quiet times, however often it is judged."
+    )
+    min_drop: float = Field(
+        0.03, ge=0, lt=1, description="A smaller fall of NDCG@10, corrected for chance, is never an alarm."
+    )
+    min_queries: int = Field(
+        50, ge=2, description="Fewer fresh queries give no verdict; judged again when they have doubled, and so on."
+    )
+    min_record: int = Field(
+        10, ge=1, description="A kind of list of which the champion's record holds fewer is not compared."
+    )
+    max_queries: int = Field(2_000, ge=2, description="Of more fresh or recorded queries, this many are taken.")
+    seed: int = Field(13, description="Of the permutations.")
