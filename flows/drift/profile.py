@@ -26,6 +26,8 @@ _BLOCKS = 512
 _STRETCHES = 48
 _HELD_OUT = 3
 """One stretch of so many is what a channel is fitted on, where the others must be new to it."""
+_FEWEST = 3
+"""Queries of which quiet windows can be drawn at all."""
 _SHOWN = 2_000
 
 
@@ -98,7 +100,9 @@ class Profile:
             held_out, others = _divided(sampled)
             for name, channel in fit_channels(period, held_out, settings.seed):
                 vectors = channel.vectors(others if channel.held_out else sampled if channel.sampled else period)
-                if vectors is not None:
+                if vectors is not None and next(iter(vectors.values())).shape[0] >= max(
+                    settings.min_queries, _FEWEST
+                ):
                     fitted.append(_reference(name, channel, vectors))
                 progress(0.6 + 0.3 * len(fitted) / len(KINDS))
         profile = cls(
