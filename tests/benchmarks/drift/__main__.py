@@ -20,18 +20,15 @@ from tests.benchmarks.drift import history, order, plot, report, scale, windows,
 from tests.benchmarks.drift.changes import CHANGES, QUIET
 from tests.benchmarks.drift.embeddings import embed
 from tests.benchmarks.drift.history import History
-from tests.benchmarks.drift.rates import per_year, share
-from tests.benchmarks.drift.report import Line, percent
+from tests.benchmarks.drift.report import Line
 from tests.benchmarks.drift.workers import Workers, workers
 
 PARTS = ("quiet", "drift", "baselines", "order", "year", "scale")
 HISTORIES = ("semeval", "demo")
-SETTING = 0.01
-ALARMS_A_YEAR = 0.1
 SECONDS, GIGABYTES, PROCESSORS = 60, 2, 2
 BUSY_SECONDS = 1.0
 QUICK = {
-    "sizes": (100, 500),
+    "sizes": (500,),
     "walked": (500,),
     "deals": 2,
     "drift_deals": 1,
@@ -82,22 +79,24 @@ def measure(
     histories = _histories(asked, keep)
     if asked.embeddings:
         embed(list(histories.values()), keep)
-    with workers(asked.jobs, keep) as pool:
+    with workers(asked.jobs, keep, with_embeddings=asked.embeddings) as pool:
         if parts & {"quiet", "drift", "baselines"}:
             cells = _windows(asked, histories, pool)
             lines += report.promises(cells)
         if "order" in parts and "semeval" in histories:
             walk = pool.spread(
                 order.step,
-                order.tasks("semeval", histories["semeval"], asked.walked, SETTING, asked.shuffles, asked.seed),
+                order.tasks(
+                    "semeval", histories["semeval"], asked.walked, report.PROMISED_SETTING, asked.shuffles, asked.seed
+                ),
                 "order",
             )
-            lines += _order(walk)
+            lines += order.lines(walk)
             more["order"] = [step._asdict() for step in walk]
         if "year" in parts:
             tasks = year.tasks(histories, asked.sizes, tuple(asked.settings), asked.years, asked.weeks, asked.seed)
             years = pool.spread(year.live, tasks, "year")
-            lines += _years(years)
+            lines += year.lines(years)
             more["years"] = [each._asdict() for each in years]
     return lines, cells, more
 
@@ -145,42 +144,6 @@ def _windows(asked: argparse.Namespace, histories: dict[str, History], pool: Wor
             ]
             findings += pool.spread(windows.examine, tasks, part)
     return windows.cells(findings)
-
-
-def _order(walk: Sequence[order.Step]) -> list[Line]:
-    lines = []
-    for rows in dict.fromkeys(step.rows for step in walk):
-        for what, shuffled in (("in real order", False), ("dealt at random", True)):
-            steps = [step for step in walk if step.rows == rows and bool(step.shuffle) is shuffled]
-            walks = [[s.red for s in steps if s.shuffle == number] for number in {s.shuffle for s in steps}]
-            # Windows of the real order share nothing that chance dealt, so each stands for itself.
-            rate = share(walks if shuffled else [[red] for walk in walks for red in walk])
-            lines.append(percent("order", f"semeval {what}, {rows} rows, red at 1 %", rate))
-    return lines
-
-
-def _years(years: Sequence[year.Year]) -> list[Line]:
-    lines = []
-    for name, rows, setting in dict.fromkeys((y.history, y.rows, y.setting) for y in years):
-        own = [y for y in years if (y.history, y.rows, y.setting) == (name, rows, setting)]
-        rate = per_year(sum(y.alarms for y in own), len(own))
-        what = f"{name}, {rows} rows a week, setting {100 * setting:g} %"
-        red = 100 * sum(y.red for y in own) / sum(y.weeks for y in own)
-        promised = setting == SETTING and rows == report.PROMISED_ROWS
-        lines.append(
-            Line(
-                "year",
-                f"alarms a year, {what}",
-                rate.value,
-                "alarms",
-                (rate.low, rate.high),
-                rate.of,
-                f"<= {ALARMS_A_YEAR:g}" if promised else "",
-                rate.value <= ALARMS_A_YEAR if promised else None,
-                f"{red:.2g} % of weeks red",
-            )
-        )
-    return lines
 
 
 def _scale(took: dict[str, Any], rows: int) -> list[Line]:

@@ -30,11 +30,6 @@ class Embeddings:
         return self._vectors[[self._rows[text] for text in texts]]
 
     @classmethod
-    def there(cls, folder: Path) -> bool:
-        """Whether `folder` has any."""
-        return (folder / VECTORS).is_file()
-
-    @classmethod
     def read(cls, folder: Path) -> "Embeddings":
         """Open what `embed` wrote; processes share the vectors."""
         return cls(pq.read_table(folder / TEXTS)["text"].to_pylist(), np.load(folder / VECTORS, mmap_mode="r"))
@@ -47,7 +42,7 @@ def embed(histories: Sequence[History], folder: Path) -> None:
         for name in ("query", "document"):
             for text in history.rows[name].unique().to_pylist():
                 wanted[text] = wanted[lengthened(text)] = None
-    known = pq.read_table(folder / TEXTS)["text"].to_pylist() if Embeddings.there(folder) else []
+    known = pq.read_table(folder / TEXTS)["text"].to_pylist() if (folder / VECTORS).is_file() else []
     for text in known:
         wanted.pop(text, None)
     texts = sorted(wanted, key=len)

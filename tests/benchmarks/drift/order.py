@@ -1,16 +1,22 @@
 """The part `order`: SemEval as it happened, walking forward, beside the same windows dealt at random."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tests.benchmarks.drift.history import BLOCK, History, Queries
+from tests.benchmarks.drift.rates import share
+from tests.benchmarks.drift.report import Line, percent
 from tests.benchmarks.drift.watch import Watch
 from tests.benchmarks.drift.workers import embeddings, history
 
 START = 0.3
 """Share of the history that has passed before the first window."""
+
+CAUSES = 3
+"""Channels that are named, those that drifted most often."""
 
 
 class Task(NamedTuple):
@@ -75,3 +81,21 @@ def shuffled(queries: Queries, shuffle: int, seed: int) -> Queries:
     blocks = [queries[start : start + BLOCK] for start in range(0, len(queries), BLOCK)]
     order = np.random.default_rng([seed, shuffle]).permutation(len(blocks))
     return np.concatenate([blocks[i] for i in order])
+
+
+def lines(walk: Sequence[Step]) -> list[Line]:
+    """Return how many windows were red, as it happened and at random, and by what."""
+    found = []
+    for rows in dict.fromkeys(step.rows for step in walk):
+        for what, random in (("in real order", False), ("dealt at random", True)):
+            steps = [step for step in walk if step.rows == rows and bool(step.shuffle) is random]
+            walks: dict[int, list[bool]] = {}
+            for step in steps:
+                # As it happened no window shares a random order with another, so each stands for itself.
+                walks.setdefault(step.shuffle if random else -step.window, []).append(step.red)
+            if walks:
+                causes = Counter(name for step in steps for name in step.channels).most_common(CAUSES)
+                beside = ", ".join(f"{name}: {count}" for name, count in causes)
+                measured = f"semeval {what}, {rows} rows, red at {100 * steps[0].setting:g} %"
+                found.append(percent("order", measured, share(list(walks.values())), beside=beside))
+    return found

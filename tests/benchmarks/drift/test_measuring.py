@@ -1,17 +1,19 @@
 """The benchmark itself: it must deal fairly, count right, and come to an end."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.benchmarks.drift import year
+from tests.benchmarks.drift import embeddings, order, year
 from tests.benchmarks.drift.__main__ import main
-from tests.benchmarks.drift.changes import CHANGES, FLIPPED, LONGER, QUIET, topics
+from tests.benchmarks.drift.changes import CHANGES, FLIPPED, LONGER, QUIET, lengthened, topics
 from tests.benchmarks.drift.history import BLOCK, History, TooShort
 from tests.benchmarks.drift.order import shuffled
 from tests.benchmarks.drift.others import cosine_distance, psi
@@ -125,6 +127,26 @@ def test_a_shuffle_moves_blocks(held: History) -> None:
     assert (order != held.known).mean() > 0.9
 
 
+def test_texts_are_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        asked.extend(texts)
+        return np.array([[len(text), sum(text.encode())] for text in texts], np.float32)
+
+    monkeypatch.setattr(embeddings, "embedder", lambda: encode)
+    first, both = History(made_up(20)), History(made_up(40))
+    embeddings.embed([first], tmp_path)
+    embeddings.embed([both], tmp_path)
+    embeddings.embed([first, both], tmp_path)
+    assert len(asked) == len(set(asked))
+    found = embeddings.Embeddings.read(tmp_path)
+    texts = [text for text in both.rows["document"].to_pylist() for text in (text, lengthened(text))]
+    assert (found(texts) == encode(texts)).all()
+    with pytest.raises(KeyError):
+        found(["never seen"])
+
+
 def test_intervals() -> None:
     assert clopper_pearson(0, 100) == pytest.approx((0, 0.0362), abs=1e-4)
     assert clopper_pearson(88, 100) == pytest.approx((0.7998, 0.9364), abs=1e-4)
@@ -153,6 +175,23 @@ def test_other_methods_measure() -> None:
     assert cosine_distance(np.array([1.0, 0]), np.array([0.0, 0])) == 1
 
 
+def test_a_year_is_held_against_its_promise() -> None:
+    years = [year.Year("made up", 500, 0.01, 52, red=1, alarms=int(number < 4)) for number in range(30)]
+    (line,) = year.lines(years)
+    assert line.value == pytest.approx(4 / 30)
+    assert line.held is False
+    (line,) = year.lines(years[4:])
+    assert (line.value, line.held) == (0, True)
+
+
+def test_the_real_order_stands_beside_the_random_one() -> None:
+    walk = [
+        order.Step(500, 0.01, n, shuffle, "2025-01-06", not shuffle, ()) for shuffle in range(3) for n in range(4)
+    ]
+    real, random = order.lines(walk)
+    assert (real.value, real.of, random.value, random.of) == (100, 4, 0, 8)
+
+
 @pytest.mark.parametrize(
     ("change", "alarms", "kept"),
     [(QUIET, 1, True), (QUIET, 9, False), (topics(0.2), 95, True), (topics(0.2), 94, False)],
@@ -166,11 +205,12 @@ def test_promises_are_held_against_the_windows_they_are_about(change: str, alarm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_every_part_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pq.write_table(made_up(), tmp_path / "pairs.parquet")
     options = {"semeval": "pairs.parquet", "json": "out/drift.json", "plot": "out/drift.svg"}
     paths = [word for name, file in options.items() for word in (f"--{name}", str(tmp_path / file))]
-    status = main([*paths, "--quick", "--jobs", "1", "--sizes", "50", "500", "--deals", "1"])
+    status = main([*paths, "--quick", "--jobs", "1"])
     report = json.loads((tmp_path / "out/drift.json").read_text())
     assert status == int(any(line["held"] is False for line in report["lines"]))
     assert {line["part"] for line in report["lines"]} == {

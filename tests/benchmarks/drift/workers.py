@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 REPORT_SECONDS = 15.0
 
 _folder: Path
+_with_embeddings: bool
 
 
 class Workers:
@@ -45,8 +46,8 @@ class Workers:
 
 
 @contextmanager
-def workers(count: int, folder: Path) -> Iterator[Workers]:
-    """Start `count` processes that read the histories and the embeddings in `folder`.
+def workers(count: int, folder: Path, *, with_embeddings: bool) -> Iterator[Workers]:
+    """Start `count` processes that read the histories in `folder`, and the embeddings if asked to.
 
     Each uses one processor: libraries that start threads of their own would only stand in each other's way.
     """
@@ -54,7 +55,7 @@ def workers(count: int, folder: Path) -> Iterator[Workers]:
     os.environ.update(dict.fromkeys(threads, "1"))
     try:
         with ProcessPoolExecutor(
-            count, multiprocessing.get_context("spawn"), initializer=_open, initargs=(folder,)
+            count, multiprocessing.get_context("spawn"), initializer=_open, initargs=(folder, with_embeddings)
         ) as pool:
             yield Workers(pool)
     finally:
@@ -73,10 +74,10 @@ def history(name: str) -> History:
 
 @cache
 def embeddings() -> Embeddings | None:
-    """Return the texts' embeddings, in a worker; None where none were made."""
-    return Embeddings.read(_folder) if Embeddings.there(_folder) else None
+    """Return the texts' embeddings, in a worker; None where none are wanted."""
+    return Embeddings.read(_folder) if _with_embeddings else None
 
 
-def _open(folder: Path) -> None:
-    global _folder
-    _folder = folder
+def _open(folder: Path, with_embeddings: bool) -> None:
+    global _folder, _with_embeddings
+    _folder, _with_embeddings = folder, with_embeddings
