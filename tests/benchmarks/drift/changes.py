@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tests.benchmarks.drift.history import History, Queries
 
@@ -37,8 +36,7 @@ def longer(history: History, window: Queries, others: Queries, rng: np.random.Ge
     """Let every text go on for a fifth of its words, which it repeats: longer, and about the same."""
     rows = history.table(window)
     for name in ("query", "document"):
-        texts = pa.array([lengthened(text) for text in rows[name].to_pylist()])
-        rows = rows.set_column(rows.column_names.index(name), name, texts)
+        rows = _with(rows, name, pa.array([lengthened(text) for text in rows[name].to_pylist()]))
     return rows
 
 
@@ -51,10 +49,15 @@ def lengthened(text: str) -> str:
 def flipped(history: History, window: Queries, others: Queries, rng: np.random.Generator) -> pa.Table:
     """Turn every label of a fifth of the queries."""
     turned = rng.choice(window, max(1, round(SHARE * len(window))), replace=False)
-    rows = [history.table(np.setdiff1d(window, turned)), history.table(turned)]
-    wrong = pc.subtract(pa.scalar(1, rows[1]["relevance"].type), rows[1]["relevance"])
-    rows[1] = rows[1].set_column(rows[1].column_names.index("relevance"), "relevance", wrong)
-    return pa.concat_tables(rows)
+    rest = history.table(np.setdiff1d(window, turned))
+    rows = pa.concat_tables([rest, history.table(turned)])
+    labels = rows["relevance"].to_numpy()
+    wrong = np.where(np.arange(len(labels)) < rest.num_rows, labels, 1 - labels)
+    return _with(rows, "relevance", pa.array(wrong, rows["relevance"].type))
+
+
+def _with(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), rows.schema.field(name), values)
 
 
 def unchanged(history: History, window: Queries, others: Queries, rng: np.random.Generator) -> pa.Table:

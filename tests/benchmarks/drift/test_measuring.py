@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.contracts.pair import PAIR_SCHEMA
 from tests.benchmarks.drift import embeddings, order, year
 from tests.benchmarks.drift.__main__ import main
 from tests.benchmarks.drift.changes import CHANGES, FLIPPED, LONGER, QUIET, lengthened, topics
@@ -40,7 +41,8 @@ def made_up(queries: int = 400) -> pa.Table:
             document = " ".join(rng.choice(words, rng.integers(8, 20)))
             rows.append((f"{number:04}", query, document, int(rank < 2), topic, START + timedelta(hours=number)))
     names = ("query_id", "query", "document", "relevance", "source", "created_at")
-    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+    schema = pa.schema([pa.field("query_id", pa.string()), *(PAIR_SCHEMA.field(name) for name in names[1:])])
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,8 @@ class Workers:
         start = told = time.monotonic()
         running = [self._pool.submit(work, task) for task in tasks]
         try:
-            for done, _ in enumerate(as_completed(running), 1):
+            for done, future in enumerate(as_completed(running), 1):
+                future.result()  # what fails ends the run now, not at its end
                 now = time.monotonic()
                 if now - told > REPORT_SECONDS or done == len(tasks):
                     told = now
