@@ -1,6 +1,7 @@
-"""Compare the newest week of pairs with what the champion was trained on."""
+"""Compare the newest weeks of pairs, and of live queries, with what the champion was trained on."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 from prefect import flow, get_run_logger, task
@@ -8,7 +9,19 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows.contracts.model import ModelVersion
 from flows.contracts.pair import PAIR_SCHEMA
-from flows.drift import DriftReport, select_window, watch
+from flows.drift import (
+    DriftReport,
+    Encode,
+    Profile,
+    Score,
+    Traffic,
+    UnreadableProfileError,
+    Window,
+    reservoir,
+    select_window,
+    watch,
+)
+from flows.feedback import read_predictions
 from flows.orchestration.events import announce
 from flows.orchestration.retries import HEALING
 from flows.registry import open_registry
@@ -19,14 +32,20 @@ from flows.store import open_store
 NO_CHAMPION = "no champion yet"
 NO_REFERENCE = "the champion's snapshot is gone"
 
+KEYS: dict[Traffic, str] = {"labelled pairs": "drift", "live traffic": "drift-live"}
+"""Of the artifacts."""
+
 
 @flow(name="watch-drift", timeout_seconds=1800)
-def watch_drift() -> str:
-    """Compare the newest window of pairs with the champion's snapshot and return the verdict.
+def watch_drift(trigger: bool = True) -> str:
+    """Compare the newest window with the champion's snapshot and return the verdict on the labelled pairs.
 
     The verdict is `green`, `amber`, `red`, `not enough data`, `no champion yet` or
-    `the champion's snapshot is gone`, which must not keep the loop from training the next one; red emits
-    `reranker.drift.detected`. The artifact `drift` tells what moved, and links Evidently's report.
+    `the champion's snapshot is gone`, which must not keep the loop from training the next one. Where several
+    windows are red, `reranker.drift.detected` is emitted. The artifacts `drift` and `drift-live` tell what moved.
+
+    Args:
+        trigger: Emit the event on an alarm; the loop itself, which trains anyway, does without.
     """
     champion = find_champion()
     if champion is None:
@@ -37,19 +56,17 @@ def watch_drift() -> str:
     except SnapshotError as failure:
         get_run_logger().warning("Version %d cannot be watched: %s", champion.version, failure)
         return NO_REFERENCE
-    report = compare(champion, read_window())
-    create_markdown_artifact(
-        key="drift", markdown=report.to_markdown(), description=f"{report.verdict}: {report.reason}"
-    )
-    if report.report:
-        link = load_settings().report_url(report.report)
-        create_link_artifact(key="drift-report", link=link, link_text="Evidently's report")
-    if report.drifted:
-        moved = [channel.name for channel in report.channels if channel.drifted]
-        announce(
-            "reranker.drift.detected", f"reranker.model.{champion.version}", channels=moved, reason=report.reason
-        )
-    return report.verdict
+    profile = fit_profile(champion)
+    now = datetime.now(UTC)
+    reports = [compare(champion, profile, "labelled pairs", now)]
+    if load_settings().prediction_log.is_dir():
+        reports.append(compare(champion, profile, "live traffic", now))
+    for report in reports:
+        show(report)
+        if report.alarm and trigger:
+            raise_alarm(champion, report)
+    publish(champion, reports, now)
+    return reports[0].verdict
 
 
 @task(persist_result=False, **HEALING)
@@ -58,22 +75,92 @@ def find_champion() -> ModelVersion | None:
     return open_registry(load_settings()).champion()
 
 
-@task(timeout_seconds=900, persist_result=False, **HEALING)
-def read_window() -> pa.Table:
-    """Read the pairs of the newest window from the store."""
+@task(timeout_seconds=1800, persist_result=False)
+def fit_profile(champion: ModelVersion) -> Path:
+    """Learn what is ordinary from the champion's snapshot, once for each champion; return where that is kept."""
     settings = load_settings()
-    now = datetime.now(UTC)
-    since = now - timedelta(days=settings.drift.window_days)
+    name = f"{champion.snapshot[:16]}-{champion.digest[:16]}-{settings.drift.profile_digest()}.npz"
+    path = settings.folder("drift") / name
+    try:
+        Profile.load(path)
+    except UnreadableProfileError:
+        snapshot = find(settings.folder("snapshots"), champion.snapshot)
+        Profile.fit(snapshot.table(), settings.drift, _encode(), _score(champion)).save(path)
+        get_run_logger().info("The reference of version %d is profiled: %s", champion.version, path)
+    return path
+
+
+@task(timeout_seconds=1800, persist_result=False)
+def compare(champion: ModelVersion, profile: Path, traffic: Traffic, now: datetime) -> DriftReport:
+    """Judge the newest windows against the profile and write Evidently's report."""
+    settings = load_settings()
+    folder = settings.folder("reports", KEYS[traffic], now.strftime("%Y-%m-%dT%H%M%S"))
+    read = _read_pairs if traffic == "labelled pairs" else _read_queries
+    score = _score(champion) if traffic == "labelled pairs" else None
+    return watch(Profile.load(profile), read, now, settings.drift, folder, _encode(), score, traffic=traffic)
+
+
+def show(report: DriftReport) -> None:
+    """Put the verdict and the way to its evidence into the run."""
+    key = KEYS[report.traffic]
+    alarm = "alarm, " if report.alarm else ""
+    description = f"{alarm}{report.verdict}: {report.reason}"
+    create_markdown_artifact(key=key, markdown=report.to_markdown(), description=description)
+    if report.report:
+        link = load_settings().report_url(report.report)
+        create_link_artifact(key=f"{key}-report", link=link, link_text="Evidently's report")
+
+
+def raise_alarm(champion: ModelVersion, report: DriftReport) -> None:
+    """Tell whoever listens, such as the automation that starts the loop."""
+    announce(
+        "reranker.drift.detected",
+        f"reranker.model.{champion.version}",
+        traffic=report.traffic,
+        channels=[channel.name for channel in report.channels if channel.drifted],
+        reason=report.reason,
+    )
+
+
+def _encode() -> Encode | None:
+    settings = load_settings()
+    if not settings.drift.max_embedded_queries:
+        return None
+    from flows.retrieval.bi_encoder import BiEncoder
+
+    return BiEncoder(settings.retrieval.bi_encoder).embed
+
+
+def _score(champion: ModelVersion) -> Score | None:
+    settings = load_settings()
+    if not settings.drift.max_scored_rows:
+        return None
+    from flows.training import CrossEncoderScorer
+
+    return CrossEncoderScorer(open_registry(settings).fetch(champion.version, settings.folder("models"))).score
+
+
+def _read_pairs(until: datetime) -> Window:
+    """Read the labelled pairs of one window from the store."""
+    settings = load_settings()
+    since = until - timedelta(days=settings.drift.window_days)
     with open_store(settings.store, settings.file("labels.db")) as store:
-        return select_window(
-            pa.Table.from_batches(store.scan(since=since), schema=PAIR_SCHEMA), now, settings.drift.window_days
-        )
+        batches = store.scan(since=since, until=until)
+        pairs, seen = reservoir(batches, PAIR_SCHEMA, settings.drift.max_rows, settings.drift.seed)
+    return Window(pairs, seen)
 
 
-@task(timeout_seconds=900, persist_result=False)
-def compare(champion: ModelVersion, window: pa.Table) -> DriftReport:
-    """Judge the window against the champion's snapshot and write Evidently's report."""
+def _read_queries(until: datetime) -> Window:
+    """Read what was asked of the service in one window. Its documents are left out.
+
+    A snapshot's documents are labelled ones, those of live traffic whatever a retriever found: they always differ.
+    """
     settings = load_settings()
-    reference = find(settings.folder("snapshots"), champion.snapshot).table()
-    folder = settings.folder("reports", "drift", datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S"))
-    return watch(reference, window, settings.drift, folder)
+    since = until - timedelta(days=settings.drift.window_days)
+    asked = [
+        (found.query, found.at) for found in read_predictions(settings.prediction_log, since) if found.at <= until
+    ]
+    schema = pa.schema([PAIR_SCHEMA.field("query"), PAIR_SCHEMA.field("created_at")])
+    table = pa.table([[query for query, _ in asked], [at for _, at in asked]], schema=schema)
+    pairs, seen = reservoir(table.to_batches(), schema, settings.drift.max_rows, settings.drift.seed)
+    return Window(select_window(pairs, until, settings.drift.window_days), seen)

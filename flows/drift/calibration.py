@@ -1,68 +1,87 @@
-"""What is ordinary: each channel's statistic in quiet windows drawn from the reference.
+"""What is ordinary: each channel's statistics in quiet windows drawn from the reference.
 
-A quiet window is a random group of queries, as many as the real window has, held against the rest of the
-reference (without replacement, so no query stands on both sides). That is what chance alone does; but real
-history is no lottery: weeks differ. So each channel is also measured in contiguous stretches of the reference
-of the same size. Where these differ more on average, the quiet distribution is stretched by that ratio, as a
-dispersion factor stretches a chi-square (McCullagh and Nelder 1989, sec. 4.5).
+A quiet window is a random group of short blocks of time, together as many queries as the real window has, held
+against the rest of the reference (without replacement, so no query stands on both sides). That is what chance alone
+does to text that comes in bursts; but real history is no lottery either: weeks differ, and text moves. So each
+statistic is also measured as the watch itself does it, a contiguous stretch against all that came before it. Where
+these differ more on average, the quiet distribution is stretched by that ratio, as a dispersion factor stretches a
+chi-square (McCullagh and Nelder 1989, sec. 4.5).
 
-What this cannot know: a reference of few windows says little about its own weeks. And a stretch inside the
-history has neighbours on both sides, the newest window on one: where the text moves steadily for years, windows
-go red more often than the stated rate. The report says how many windows there were and what the factors were.
+What this cannot know: a reference of few windows says little about its own weeks. The report says how many windows
+there were and what the factors were.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from flows.drift.channels import STATISTICS, Channel
-from flows.drift.period import Floats
+from flows.drift.period import Floats, Integers
+from flows.drift.statistics import STATISTICS, measure
 
-_CHUNK = 64
+_CHUNK = 128
 _MIN_STRETCHES = 3
+_BLOCKS = 8
+"""A quiet window is made of about so many blocks."""
 _NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
 class Quiet:
-    """A channel's statistic in quiet times."""
+    """A channel's statistics in quiet times."""
 
+    tests: tuple[str, ...]
     statistics: Floats
-    """Of each quiet window, stretched, in descending order; shape (windows,)."""
+    """Of each quiet window, stretched, each test in descending order; shape (tests, windows)."""
+    rarest: Integers
+    """Of each quiet window, the rank of that of its statistics that is rarest: how many of that test are at least as
+    large, itself among them; ascending, shape (windows,)."""
     dispersion: float
     """How much more contiguous stretches differ than random groups; 1 at least."""
 
-    def p_value(self, statistic: float) -> float:
-        """Return the share of quiet windows, this one counted among them, that differ at least as much."""
-        return float((1 + (self.statistics >= statistic).sum()) / (1 + len(self.statistics)))
+    def p_value(self, statistics: Sequence[float]) -> float:
+        """Return the share of quiet windows, this one counted among them, that differ at least as much.
 
-    def threshold(self, level: float) -> float:
-        """Return the value that a statistic must pass to have a p value of `level` at most."""
-        rank = int(np.floor(level * (1 + len(self.statistics)) + 1e-9)) - 1
-        return float(self.statistics[rank])
+        A channel with several tests differs by the one that is rarest; quiet windows are counted in the same way.
+        """
+        as_large = [_as_large(row, np.array([s]))[0] for row, s in zip(self.statistics, statistics, strict=True)]
+        return float((1 + np.searchsorted(self.rarest, 1 + min(as_large), "right")) / (1 + len(self.rarest)))
+
+    def thresholds(self, level: float) -> list[float]:
+        """Return the value that each test's statistic must pass for a p value of `level` at most."""
+        rarer = int(np.floor(level * (1 + len(self.rarest)) + 1e-9)) - 1  # quiet windows that may be as rare
+        rank = int(self.rarest[rarer]) - 1 if rarer < len(self.rarest) else len(self.rarest)
+        return [float(row[max(rank, 1) - 1]) for row in self.statistics]
 
 
-def calibrate(channels: Sequence[Channel], windows: int, seed: int, progress: Callable[[float], None]) -> list[Quiet]:
-    """Draw `windows` quiet windows and return what each channel did in them; `progress` gets the share done."""
-    n, m = channels[0].reference.shape[0], channels[0].current.shape[0]
-    size = min(m, n // _MIN_STRETCHES)
-    contiguous = _distances(channels, _contiguous(n, size))
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for start in range(0, windows, _CHUNK):
-        drawn.append(_distances(channels, _random(n, size, min(_CHUNK, windows - start), rng)))
-        progress(min(1.0, (start + _CHUNK) / windows))
-    random = np.concatenate(drawn, axis=1)
-    # The real window stands against the whole reference, a quiet one against the rest of it.
-    noise = (1 / n + 1 / m) / (1 / size + 1 / (n - size))
-    quiet = []
-    for channel, ordinary, stretches in zip(channels, random, contiguous, strict=True):
-        mean = ordinary.mean()
-        dispersion = max(1.0, float(stretches.mean() / mean)) if mean > _NOTHING else 1.0
-        scale = dispersion * noise ** STATISTICS[channel.test].order
-        quiet.append(Quiet(np.sort(np.round(scale * ordinary, 12))[::-1], dispersion))
-    return quiet
+def calibrate(sums: Mapping[str, Floats], counts: Integers, window: int, windows: int, seed: int) -> Quiet:
+    """Draw `windows` quiet windows of the size of a real one and return what a channel did in them.
+
+    Args:
+        sums: For each test, the sum of the vectors of each block of the reference, in order of time; (blocks, d).
+        counts: Queries of each block; (blocks,).
+        window: Queries of the real window.
+        windows: How many to draw.
+        seed: Of the drawing.
+    """
+    n = int(counts.sum())
+    size = max(1, min(window, n // _MIN_STRETCHES))
+    every = max(1, round(size / _BLOCKS * len(counts) / n))
+    starts = np.arange(0, len(counts), every)
+    counts = np.add.reduceat(counts, starts)
+    blocks = max(1, round(size * len(counts) / n))
+    drawn = _draw(len(counts), min(blocks, len(counts) - 1), windows, np.random.default_rng(seed))
+    noise = 1 / n + 1 / window
+    rows, dispersions = [], []
+    for test, fine in sums.items():
+        vectors = np.add.reduceat(fine, starts, axis=0)
+        per_noise = _drawn_statistics(test, vectors, counts, drawn)
+        dispersion = _dispersion(test, vectors, counts, blocks, float(per_noise.mean()))
+        rows.append(np.round(dispersion * per_noise * noise ** STATISTICS[test].order, 12))
+        dispersions.append(dispersion)
+    descending = np.sort(np.stack(rows), axis=1)[:, ::-1]
+    ranks = np.stack([_as_large(ordered, row) for ordered, row in zip(descending, rows, strict=True)])
+    return Quiet(tuple(sums), descending, np.sort(ranks.min(axis=0)), max(dispersions))
 
 
 def holm(p_values: Sequence[float], rate: float) -> float:
@@ -75,27 +94,45 @@ def holm(p_values: Sequence[float], rate: float) -> float:
     return rate
 
 
-def _random(queries: int, size: int, windows: int, rng: np.random.Generator) -> Floats:
-    """Return one row a window: 1 for each of `size` queries drawn without replacement, else 0."""
-    chosen = np.zeros((windows, queries))
-    np.put_along_axis(chosen, rng.random((windows, queries)).argpartition(size, axis=1)[:, :size], 1, axis=1)
-    return chosen
+def _as_large(descending: Floats, statistics: Floats) -> Integers:
+    """Return how many of one test's quiet windows are at least as large as each statistic."""
+    count: Integers = len(descending) - np.searchsorted(descending[::-1], statistics, "left")
+    return count
 
 
-def _contiguous(queries: int, size: int) -> Floats:
-    """Return the same for stretches of the reference, each a quarter of a window after the one before."""
-    starts = np.unique(np.linspace(0, queries - size, 4 * (queries // size)).astype(np.int64))
-    number = np.arange(queries)
-    return ((number >= starts[:, None]) & (number < starts[:, None] + size)).astype(np.float64)
+def _draw(blocks: int, chosen: int, windows: int, rng: np.random.Generator) -> Floats:
+    """Return one row a window: 1 for each of `chosen` blocks drawn without replacement, else 0."""
+    drawn = np.zeros((windows, blocks))
+    np.put_along_axis(drawn, rng.random((windows, blocks)).argpartition(chosen - 1, axis=1)[:, :chosen], 1, axis=1)
+    return drawn
 
 
-def _distances(channels: Sequence[Channel], chosen: Floats) -> Floats:
-    """Return the distance between chosen queries of the reference and its rest; shape (channels, windows)."""
-    size = int(chosen[0].sum())
-    rest = chosen.shape[1] - size
-    distances = []
-    for channel in channels:
-        window = (channel.reference.T @ chosen.T).T
-        history = channel.reference.sum(axis=0) - window
-        distances.append(STATISTICS[channel.test].distance(history / rest, window / size, rest, size))
-    return np.array(distances)
+def _drawn_statistics(test: str, vectors: Floats, counts: Integers, drawn: Floats) -> Floats:
+    """Return the statistic of each drawn window against the rest, per unit of noise; shape (windows,)."""
+    total, queries = vectors.sum(axis=0), counts.sum()
+    found = []
+    for start in range(0, len(drawn), _CHUNK):
+        chosen = drawn[start : start + _CHUNK]
+        size = chosen @ counts
+        window = chosen @ vectors
+        rest = queries - size
+        statistic = measure(test, (total - window) / rest[:, None], window / size[:, None], rest, size)
+        found.append(statistic / (1 / rest + 1 / size) ** STATISTICS[test].order)
+    return np.concatenate(found)
+
+
+def _dispersion(test: str, vectors: Floats, counts: Integers, blocks: int, usual: float) -> float:
+    """Return how much more contiguous stretches differ from their past than drawn windows from the rest; at least 1.
+
+    A stretch counts when it has as much of a past as it is long.
+    """
+    if usual <= _NOTHING:
+        return 1.0
+    summed, size = np.cumsum(vectors, axis=0), np.cumsum(counts).astype(np.float64)
+    ends = np.arange(2 * blocks, len(counts) + 1)
+    if not len(ends):
+        return 1.0
+    past, n = summed[ends - blocks - 1], size[ends - blocks - 1]
+    m = size[ends - 1] - n
+    statistic = measure(test, past / n[:, None], (summed[ends - 1] - past) / m[:, None], n, m)
+    return max(1.0, float((statistic / (1 / n + 1 / m) ** STATISTICS[test].order).mean()) / usual)

@@ -4,7 +4,8 @@ Rows of one query are not independent, so nothing in this package draws or count
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,11 @@ Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _INSTANT = pa.timestamp("us", tz="UTC")
+
+Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+"""Texts -> sentence embeddings, shape (texts, dimension)."""
+Score = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
+"""Queries, documents -> one score a pair."""
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +57,8 @@ class Period:
     """Weight of each row within its query; they sum to 1 for each query. Relevant and other documents weigh the
     same, because a snapshot's training side has only a part of its negatives; shape (rows,)."""
     queries: int
+    embeddings: Mapping[str, Floats] = field(default_factory=dict)
+    """By column, the sentence embeddings of one text of each of some queries, in order of time; shape (some, d)."""
 
     @classmethod
     def of(cls, pairs: pa.Table) -> "Period":
@@ -75,7 +83,7 @@ class Period:
         both = np.ones(self.queries, bool)
         for label in (relevant, ~relevant):
             both &= np.bincount(self.query, weights=label, minlength=self.queries) > 0
-        return self if both.all() else Period.of(self.rows.filter(pa.array(both[self.query])))
+        return self.part(both)
 
     def sample(self, max_rows: int, seed: int) -> "Period":
         """Return whole queries, drawn without replacement, of `max_rows` rows at most; itself where it is small."""
@@ -85,7 +93,57 @@ class Period:
         sizes = np.bincount(self.query, minlength=self.queries)
         chosen = np.zeros(self.queries, bool)
         chosen[order[np.cumsum(sizes[order]) <= max_rows]] = True
-        return Period.of(self.rows.filter(pa.array(chosen[self.query])))
+        return self.part(chosen)
+
+    def part(self, queries: npt.NDArray[np.bool_]) -> "Period":
+        """Return the rows of the queries that are chosen; shape (queries,)."""
+        return self if queries.all() else Period.of(self.rows.filter(pa.array(queries[self.query])))
+
+    def having(self, column: str) -> "Period":
+        """Return the queries whose every row has a value in `column`."""
+        missing = np.bincount(self.query[self.rows[column].is_null().to_numpy()], minlength=self.queries)
+        return self.part(missing == 0)
+
+    def embedded(self, encode: "Encode", max_queries: int) -> "Period":
+        """Return this with embeddings of each query's text and of one document, for queries at even distances."""
+        chosen = np.zeros(self.queries, bool)
+        chosen[np.linspace(0, self.queries - 1, min(max_queries, self.queries)).astype(np.int64)] = True
+        some = self.part(chosen)
+        first = some.first_rows()
+        if some.has("relevance"):  # a relevant one, where there is one
+            order = np.lexsort((~_relevant(some.rows), some.query))
+            first = order[np.unique(some.query[order], return_index=True)[1]]
+        texts = {c: some.rows[c].take(pa.array(first)).to_pylist() for c in ("query", "document") if some.has(c)}
+        vectors = {c: np.asarray(encode([text or "" for text in of]), np.float64) for c, of in texts.items()}
+        return replace(self, embeddings=vectors)
+
+    def scored(self, score: "Score", max_rows: int, seed: int) -> "Period":
+        """Return this with the column `score` for the rows of some whole queries, `max_rows` at most; else null."""
+        rows = self.rows
+        eligible = rows.filter(pc.equal(rows["split"], "test")) if "split" in rows.column_names else rows
+        some = Period.of(eligible).sample(max_rows, seed).rows
+        pairs = [some[c].to_pylist() for c in ("query", "document")]
+        known = dict(zip(zip(*pairs, strict=True), np.asarray(score(*pairs), np.float64).tolist(), strict=True))
+        keys = zip(rows["query"].to_pylist(), rows["document"].to_pylist(), strict=True)
+        scores = pa.array([known.get(key) for key in keys], pa.float64())
+        return replace(self, rows=rows.append_column("score", scores))
+
+    def indicators(self, codes: Integers, width: int) -> Any:
+        """Return each query's weighted share of rows with each code, CSR (queries, width)."""
+        from scipy.sparse import csr_array
+
+        return csr_array((self.weight, (self.query, codes)), shape=(self.queries, width))
+
+    def means(self, vectors: Any, index: Integers) -> Any:
+        """Return each query's weighted mean of vectors (distinct texts, d), of which row i has number index[i]."""
+        from scipy.sparse import csr_array
+
+        mean = csr_array((self.weight, (self.query, index)), shape=(self.queries, vectors.shape[0]))
+        return mean @ vectors
+
+    def relevant_documents(self) -> Integers:
+        """Return how many relevant documents each query has; shape (queries,)."""
+        return np.bincount(self.query, weights=_relevant(self.rows), minlength=self.queries).astype(np.int64)
 
     def has(self, column: str) -> bool:
         """Whether `column` is there and holds anything."""

@@ -3,10 +3,13 @@
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from flows.drift.period import Period
+
+Traffic = Literal["labelled pairs", "live traffic"]
 Verdict = Literal["green", "amber", "red", "not enough data"]
 
 
@@ -16,19 +19,39 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
+class Measure(_Model):
+    """One statistic of a channel."""
+
+    test: str
+    statistic: float
+    threshold: float
+    """What the statistic must pass to count as drift, after Holm's correction; in the fixed mode, the setting."""
+    fixed: bool | None = None
+    """What the fixed threshold says; None where the statistic is not on its scale."""
+
+
 class ChannelResult(_Model):
-    """One channel of the watch. The numbers are None where a side lacks the column."""
+    """One channel of the watch."""
 
     name: str
-    test: str
-    statistic: float | None = None
-    threshold: float | None = None
-    """What the statistic must pass to count as drift, after Holm's correction."""
+    measures: tuple[Measure, ...] = ()
+    """Empty where a side lacks the column."""
     p_value: float | None = None
     """Share of quiet windows that differ at least as much; before the correction."""
     dispersion: float | None = None
     """How much more stretches of real history differ than random draws; the threshold contains it."""
+    queries: int = 0
+    """Of the window, that were measured: slow channels take a sample."""
     drifted: bool = False
+    """Whether any of its statistics passed its threshold."""
+
+
+class WatchedWindow(_Model):
+    """One of the windows that an alarm needs several of."""
+
+    until: datetime
+    verdict: Verdict
+    queries: int
 
 
 class Shift(_Model):
@@ -81,34 +104,66 @@ class PeriodSummary(_Model):
     first: datetime | None
     last: datetime | None
 
+    @classmethod
+    def of(cls, whole: Period, rankable: Period, compared: Period) -> Self:
+        """Count a side: as it came, without queries that cannot be ranked, and as it was compared."""
+        first, last = whole.span()
+        return cls(
+            rows=whole.rows.num_rows,
+            queries=whole.queries,
+            unrankable_queries=whole.queries - rankable.queries,
+            compared_rows=compared.rows.num_rows,
+            compared_queries=compared.queries,
+            first=first,
+            last=last,
+        )
+
 
 class DriftReport(_Model):
-    """The verdict and its evidence.
+    """The verdict on one window, and its evidence.
 
     - red: at least one channel passed its threshold; in quiet times this happens at `false_alarm_rate`.
     - amber: none did, but one would have, had it been the only channel.
     - not enough data: a side is too small or too empty to say anything.
     """
 
+    traffic: Traffic = "labelled pairs"
     verdict: Verdict
     reason: str
     reference: PeriodSummary
     current: PeriodSummary
+    mode: Literal["calibrated", "fixed"] = "calibrated"
     false_alarm_rate: float
-    quiet_windows: int
+    quiet_windows: int = 0
     """Drawn from the reference to set the thresholds."""
+    fixed_threshold: float = 0.25
     channels: tuple[ChannelResult, ...] = ()
     sources: tuple[Shift, ...] = ()
     words: tuple[Shift, ...] = ()
     notes: tuple[str, ...] = ()
     """What limits this verdict, in plain words."""
+    windows: tuple[WatchedWindow, ...] = ()
+    """The newest windows, this one first."""
+    alarm_windows: int = 1
+    """So many of `windows` must be red for an alarm, this one among them."""
     report: Path | None = None
     """Evidently's page; None where nothing could be compared."""
 
     @property
     def drifted(self) -> bool:
-        """Whether this is an alarm."""
+        """Whether this window is red."""
         return self.verdict == "red"
+
+    @property
+    def alarm(self) -> bool:
+        """Whether this window is red and enough of the watched ones are."""
+        red = sum(window.verdict == "red" for window in self.windows) if self.windows else int(self.drifted)
+        return self.drifted and red >= self.alarm_windows
+
+    @property
+    def fixed_drifted(self) -> tuple[str, ...]:
+        """The statistics that the fixed threshold would have called drift, such as "query text (PSI)"."""
+        return tuple(f"{channel.name} ({m.test})" for channel in self.channels for m in channel.measures if m.fixed)
 
     def save(self, path: Path) -> None:
         """Write the report as JSON."""
@@ -116,14 +171,15 @@ class DriftReport(_Model):
 
     def to_markdown(self) -> str:
         """Return the report for a Prefect artifact: verdict, what moved, the channels, the limits."""
-        parts = [f"# Drift: {self.verdict}", self.reason, self._sides()]
+        parts = [f"# Drift of {self.traffic}: {self.verdict}", self.reason, self._alarm(), self._sides()]
         if self.sources or self.words:
             parts.append("## What moved\n\n" + "\n".join(f"- {s.sentence()}" for s in (*self.sources, *self.words)))
         if self.channels:
             parts.append("## Channels\n\n" + self._table())
+            parts.append(self._fixed())
         if self.notes:
             parts.append("## Limits\n\n" + "\n".join(f"- {note}" for note in self.notes))
-        return "\n\n".join(parts) + "\n"
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     def _sides(self) -> str:
         lines = ["| | rows | queries | from | to |", "|---|---:|---:|---|---|"]
@@ -136,15 +192,32 @@ class DriftReport(_Model):
             lines.append(f"| {name} | {rows} | {queries} | {ends[0]} | {ends[1]} |")
         return "\n".join(lines)
 
+    def _alarm(self) -> str:
+        if not self.windows:
+            return ""
+        shown = ", ".join(f"{w.until:%Y-%m-%d}: {w.verdict} ({w.queries:,} queries)" for w in self.windows)
+        rule = (
+            f"An alarm needs {self.alarm_windows} red of the {len(self.windows)} newest windows, this one among them"
+        )
+        return f"{'**Alarm.** ' if self.alarm else ''}{rule}. Windows up to {shown}."
+
+    def _fixed(self) -> str:
+        said = f"drift in {', '.join(self.fixed_drifted)}" if self.fixed_drifted else "no drift"
+        return (
+            f"A fixed threshold of {self.fixed_threshold:g} on every distance between 0 and about 1 would have said: "
+            f"{said}."
+        )
+
     def _table(self) -> str:
-        lines = ["| channel | test | statistic | threshold | p | |", "|---|---|---:|---:|---:|---|"]
+        lines = ["| channel | test | statistic | threshold | p | queries | |", "|---|---|---:|---:|---:|---:|---|"]
         for channel in sorted(self.channels, key=lambda c: (not c.drifted, 2 if c.p_value is None else c.p_value)):
-            if channel.statistic is None:
-                numbers = "— | — | — | column missing or empty"
-            else:
-                mark = "**drift**" if channel.drifted else ""
-                numbers = f"{channel.statistic:.4g} | {channel.threshold:.4g} | {channel.p_value:.3g} | {mark}"
-            lines.append(f"| {channel.name} | {channel.test} | {numbers} |")
+            if not channel.measures:
+                lines.append(f"| {channel.name} | — | — | — | — | — | missing or empty on a side |")
+            for m in channel.measures:
+                mark = "**drift**" if m.statistic > m.threshold else ""
+                p = "—" if channel.p_value is None else f"{channel.p_value:.3g}"
+                numbers = f"{m.statistic:.4g} | {m.threshold:.4g} | {p} | {channel.queries:,} | {mark}"
+                lines.append(f"| {channel.name} | {m.test} | {numbers} |")
         return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,8 @@ KEY_TAG = "reranker.key"
 DIGEST_TAG = "reranker.digest"
 METRICS_TAG = "reranker.metrics"
 VERDICT_TAG = "reranker.verdict"
+
+_DAY_MS = 24 * 60 * 60 * 1000
 
 
 class Registry:
@@ -98,6 +101,28 @@ class Registry:
             with speaking_with(self._shown, f"find {file} of version {version}"):
                 path = self._client.download_artifacts(run_id, f"evaluation/{file}", temporary)
             return pd.read_parquet(path)
+
+    def measure(self, version: int, metrics: Mapping[str, float], at: datetime) -> None:
+        """Add one point to each curve of the version's run, for what is found out while it serves, such as drift.
+
+        The same again changes nothing, so an attempt that died may be repeated.
+
+        Args:
+            version: Whose run is charted.
+            metrics: Finite numbers by name; `group/name` is shown in a group.
+            at: When it was measured, with a time zone. The point's step is the days since the run began, rounded
+                down, so that MLflow's charts run over time whichever axis is chosen.
+        """
+        from mlflow.entities import Metric
+
+        if at.tzinfo is None:
+            raise ValueError("`at` has no time zone: pass an aware time, such as datetime.now(UTC)")
+        moment = int(at.timestamp() * 1000)
+        run_id = self.version(version).run_id
+        with speaking_with(self._shown, f"take the metrics of version {version}"):
+            day = (moment - self._client.get_run(run_id).info.start_time) // _DAY_MS
+            points = [Metric(mlflow_name(name), value, moment, day) for name, value in metrics.items()]
+            self._client.log_batch(run_id, points)
 
     def champion(self) -> ModelVersion | None:
         """Return the version in production, None before the first promotion."""

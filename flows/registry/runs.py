@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ _EVERY_SECONDS = 2.0
 _AFTER_FAILURE_SECONDS = 60.0
 _METRICS_A_REQUEST = 1000  # MLflow's own limit
 _DIGEST_CHARACTERS = 36  # of a dataset, in MLflow's database
+_NOT_IN_A_NAME = re.compile(r"[^\w./ -]")
 
 
 class TrainingRun:
@@ -109,8 +111,12 @@ def find_runs(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str
 
 
 def mlflow_name(metric: str) -> str:
-    """Return the metric's name as MLflow allows it: `ndcg@10` is `ndcg_at_10` there."""
-    return metric.replace("@", "_at_")
+    """Return the metric's name as MLflow allows it.
+
+    >>> mlflow_name("ndcg@10"), mlflow_name("drift/champion's score PSI")
+    ('ndcg_at_10', 'drift/champions score PSI')
+    """
+    return _NOT_IN_A_NAME.sub("", metric.replace("@", "_at_"))
 
 
 def _lineage(snapshot: Snapshot) -> "DatasetInput":

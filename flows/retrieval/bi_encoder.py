@@ -33,27 +33,27 @@ class BiEncoder:
         """Take `documents` as the corpus; RetrievalError when there are none."""
         if not documents:
             raise RetrievalError("The bi-encoder has nothing to index: there are no documents.")
-        self._corpus = self._embed(documents)
+        self._corpus = self.embed(documents)
 
     def search(self, queries: Sequence[str], top_k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Return positions in the corpus and cosines, best first; each of shape (queries, min(top_k, documents))."""
         if self._corpus is None:
             raise RetrievalError("The bi-encoder was searched before it was given documents: call index() first.")
         top_k = min(top_k, len(self._corpus))
-        cosines = self._embed(queries) @ self._corpus.T
+        cosines = self.embed(queries) @ self._corpus.T
         best = np.argsort(-cosines, axis=1, kind="stable")[:, :top_k]
         return best, np.take_along_axis(cosines, best, axis=1)
 
     def score(self, queries: Sequence[str], documents: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return the cosine of each pair, shape (n,); each distinct text is embedded once."""
         rows = {text: row for row, text in enumerate(dict.fromkeys([*queries, *documents]))}
-        vectors = self._embed(list(rows))
+        vectors = self.embed(list(rows))
         left = vectors[[rows[query] for query in queries]]
         right = vectors[[rows[document] for document in documents]]
         cosines: npt.NDArray[np.float32] = np.einsum("ij,ij->i", left, right)
         return cosines
 
-    def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors, shape (texts, dimension)."""
         if not texts:
             return np.empty((0, self._model.get_embedding_dimension() or 0), np.float32)

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 EngineName = Literal["openvino-int8", "onnxruntime-int8", "openvino-fp32", "onnxruntime-fp32"]
@@ -178,12 +178,46 @@ class HostSettings(Section):
 class DriftSettings(Section):
     """The drift watch."""
 
+    mode: Literal["calibrated", "fixed"] = Field(
+        "calibrated",
+        description="Thresholds from quiet windows of the reference, or one fixed number for all.",
+    )
+    fixed_threshold: float = Field(
+        0.25, gt=0, description="Of the fixed mode; a calibrated report shows what it would have said."
+    )
+    false_alarm_rate: float = Field(
+        0.01, ge=0.001, le=0.5, description="How often a window of quiet times may be red, over all channels."
+    )
     window_days: float = Field(7, gt=0, description="The current window: this many days up to now.")
+    watched_windows: int = Field(
+        3, ge=1, le=52, description="An alarm looks at so many windows, each before the other."
+    )
+    alarm_windows: int = Field(2, ge=1, le=52, description="So many of them must be red, the newest among them.")
     min_rows: int = Field(100, ge=2, description="A side with fewer rows gives no verdict.")
     min_queries: int = Field(30, ge=2, description="A side with fewer queries gives no verdict.")
-    false_alarm_rate: float = Field(0.01, ge=0.001, le=0.5, description="Of the whole watch, in quiet times.")
     quiet_windows: int = Field(
-        1_000, ge=20, description="Drawn from the reference to set the thresholds; more where the rate needs them."
+        4_000, ge=20, description="Drawn from the reference to set the thresholds; more where the rate needs them."
     )
-    max_rows: int = Field(50_000, ge=100, description="Larger sides are sampled by query, seeded.")
+    max_rows: int = Field(1_000_000, ge=100, description="Larger sides are sampled by query, seeded.")
+    max_text_rows: int = Field(20_000, ge=100, description="Rows of a side whose words are counted.")
+    max_embedded_queries: int = Field(
+        1_000, ge=0, description="Queries of a side, each with one document, that are embedded; 0 for none."
+    )
+    max_scored_rows: int = Field(2_000, ge=0, description="Rows of a side that the champion scores; 0 for none.")
+    history_weeks: int = Field(12, ge=1, description="The picture of each channel goes back so far.")
     seed: int = Field(13, description="Of sampling and of the quiet windows.")
+
+    @model_validator(mode="after")
+    def _an_alarm_is_possible(self) -> Self:
+        if self.alarm_windows > self.watched_windows:
+            raise ValueError(
+                f"an alarm cannot need {self.alarm_windows} red windows of {self.watched_windows}: lower "
+                "alarm_windows or raise watched_windows"
+            )
+        return self
+
+    def profile_digest(self) -> str:
+        """Return 16 hex digits over what a profile of the reference depends on."""
+        used = {"max_rows", "max_text_rows", "max_embedded_queries", "max_scored_rows", "seed"}
+        values = self.model_dump(mode="json", include=used)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

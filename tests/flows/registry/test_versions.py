@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -154,3 +155,36 @@ def test_a_version_that_others_registered_is_not_taken_for_ours(registry):
     registry._client.create_model_version("reranker", "s3://elsewhere/model")
     with pytest.raises(RegistryError, match="not registered by this project"):
         registry.version(1)
+
+
+def test_what_is_measured_while_a_version_serves_is_a_curve_of_its_run(registry, trained):
+    registry.register(trained(), METRICS)
+    run = registry._client.get_run(registry.version(1).run_id)
+    began = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    name = "drift labelled pairs/champion's score PSI"
+    for days, value in ((0.5, 0.1), (2.2, 0.2), (2.6, 0.3)):
+        registry.measure(1, {name: value, "ndcg@10": 0.5}, began + timedelta(days=days))
+    curve = registry._client.get_metric_history(run.info.run_id, "drift labelled pairs/champions score PSI")
+    assert [(p.step, p.value) for p in curve] == [(0, 0.1), (2, 0.2), (2, 0.3)]
+    assert [p.timestamp for p in curve] == [run.info.start_time + int(d * 86_400_000) for d in (0.5, 2.2, 2.6)]
+    after = registry._client.get_run(run.info.run_id)
+    assert after.data.metrics["drift labelled pairs/champions score PSI"] == 0.3
+    assert after.data.metrics["ndcg_at_10"] == 0.5
+    assert after.info.status == "FINISHED"
+    assert registry.version(1).metrics == METRICS
+
+
+def test_measuring_the_same_again_changes_nothing(registry, trained):
+    registry.register(trained(), METRICS)
+    for _ in range(2):
+        registry.measure(1, {"drift/alarm": 1}, datetime(2031, 1, 1, tzinfo=UTC))
+    assert len(registry._client.get_metric_history(registry.version(1).run_id, "drift/alarm")) == 1
+
+
+def test_nothing_is_measured_of_a_version_that_is_not_there_or_at_no_certain_time(registry, trained):
+    with pytest.raises(RegistryError, match="version 7"):
+        registry.measure(7, {"drift/alarm": 1}, datetime(2031, 1, 1, tzinfo=UTC))
+    registry.register(trained(), METRICS)
+    with pytest.raises(ValueError, match="no time zone"):
+        registry.measure(1, {"drift/alarm": 1}, datetime(2031, 1, 1))
+    registry.measure(1, {}, datetime(2031, 1, 1, tzinfo=UTC))

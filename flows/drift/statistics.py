@@ -1,0 +1,120 @@
+"""Distances between two groups of queries, each a function of the two mean vectors.
+
+So thousands of quiet windows are one matrix product (see `flows.drift.calibration`). All are vectorised: means have
+shape (k, d) or (1, d), sizes are queries behind each mean, and the result has shape (k,).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.drift.period import Floats
+
+Distance = Callable[[Floats, Floats, Floats, Floats], Floats]
+"""(mean vectors of the reference, of the window, queries behind the first, behind the second) -> statistics."""
+
+
+def kolmogorov_smirnov(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return the largest gap between two cumulative distributions over ordered bins, 0..1."""
+    gap: Floats = np.abs(np.cumsum(reference - window, axis=1)).max(axis=1)
+    return gap
+
+
+def population_stability(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return the population stability index, sum (q - p) ln(q / p) over bins: 0 for equal shares, without a limit.
+
+    It is smoothed, so that an empty bin is no infinity.
+    """
+    p, q = _both_smoothed(reference, window, n, m)
+    index: Floats = _divergence(p, q) + _divergence(q, p)
+    return index
+
+
+def kullback_leibler(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return the divergence of the window's shares q from the reference's p, sum q ln(q / p), in nats; smoothed."""
+    return _divergence(*_both_smoothed(reference, window, n, m))
+
+
+def chi_square(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return Pearson's two-sample chi-square of shares p, q of n and m queries: nm/(n+m) sum (p-q)^2 / pooled.
+
+    A category that only one side knows has a pooled share above zero, so nothing is divided by zero.
+    """
+    pooled = _pooled(reference, window, n, m)
+    squares = np.divide((reference - window) ** 2, pooled, out=np.zeros_like(pooled), where=pooled > 0)
+    statistic: Floats = n * m / (n + m) * squares.sum(axis=1)
+    return statistic
+
+
+def cosine_distance(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return 1 - cosine of two centroids; 0 where neither side has a word, 1 where one has none."""
+    lengths = np.linalg.norm(reference, axis=1) * np.linalg.norm(window, axis=1)
+    cosine = np.divide((reference * window).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    silent = ~reference.any(axis=1) & ~window.any(axis=1)
+    distance: Floats = np.where(silent, 0.0, np.clip(1 - cosine, 0, 1))
+    return distance
+
+
+def squared_mean_distance(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return the squared distance of two means: of random Fourier features, the (biased) squared MMD.
+
+    Gretton et al. 2012 for the statistic, Rahimi and Recht 2007 for the features.
+    """
+    distance: Floats = ((reference - window) ** 2).sum(axis=1)
+    return distance
+
+
+def rise(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    """Return by how much a share rose, 0..1; 0 where it fell, for nobody minds familiar text."""
+    risen: Floats = np.maximum(window - reference, 0).sum(axis=1)
+    return risen
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A distance, and how it grows with the noise of its two means."""
+
+    distance: Distance
+    order: float
+    """In quiet times it is proportional to (1/n + 1/m) ** order for means of n and m queries."""
+    bounded: bool = True
+    """Whether a fixed threshold such as 0.25 is commonly put to it."""
+
+
+STATISTICS = {
+    "Kolmogorov-Smirnov": Statistic(kolmogorov_smirnov, order=0.5),
+    "PSI": Statistic(population_stability, order=1),
+    "chi-square": Statistic(chi_square, order=0, bounded=False),
+    "KL divergence": Statistic(kullback_leibler, order=1),
+    "TF-IDF cosine distance": Statistic(cosine_distance, order=1),
+    "MMD": Statistic(squared_mean_distance, order=1, bounded=False),
+    "rise of the share": Statistic(rise, order=0.5),
+}
+"""By the name that people call them."""
+
+
+def measure(test: str, reference: Floats, window: Floats, n: Floats | float, m: Floats | float) -> Floats:
+    """Return the statistic of each pair of rows, with rounding noise taken off; shape (k,)."""
+    rows = max(len(reference), len(window))
+    sizes = (np.broadcast_to(np.asarray(size, np.float64), rows) for size in (n, m))
+    return np.round(STATISTICS[test].distance(reference, window, *sizes), 12)
+
+
+def _pooled(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
+    pooled: Floats = (n[:, None] * reference + m[:, None] * window) / (n + m)[:, None]
+    return pooled
+
+
+def _both_smoothed(reference: Floats, window: Floats, n: Floats, m: Floats) -> tuple[Floats, Floats]:
+    """Return both sides with one query of their pool added: equal shares stay equal, and no bin of one is empty."""
+    pooled = _pooled(reference, window, n, m)
+    p, q = ((shares * size[:, None] + pooled) / (size[:, None] + 1) for shares, size in ((reference, n), (window, m)))
+    return p, q
+
+
+def _divergence(p: Floats, q: Floats) -> Floats:
+    """Return sum q ln(q / p) over the bins that anybody has; shape (k,)."""
+    ratio = np.divide(q, p, out=np.ones_like(q), where=p > 0)
+    divergence: Floats = (q * np.log(ratio)).sum(axis=1)
+    return divergence
