@@ -63,9 +63,10 @@ def status() -> None:
 @application.command()
 def demo() -> None:
     """Play the loop twice on the docstrings of installed packages: a first champion, then drift and a better one."""
+    from deployments.local.demo_training import demo_settings
     from flows.hosting import LocalProcessHost
 
-    settings = load_settings()
+    settings = demo_settings(load_settings())
     try:
         LocalProcessHost(settings.host, settings.folder("host")).require_port()
         settings = _start(settings)

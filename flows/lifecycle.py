@@ -1,73 +1,105 @@
 """The loop: from labelled pairs to a better reranker in service."""
 
-from typing import Literal
+from datetime import datetime
+from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from pydantic import BaseModel, Field
+from prefect.client.schemas.objects import State
+from pydantic import AwareDatetime, BaseModel, Field
 
 from flows.collect_feedback import collect_feedback
+from flows.orchestration.admission import Cause, not_started, superfluous
+from flows.orchestration.retries import HEALING
 from flows.package import package
 from flows.promote import promote
+from flows.registry import open_registry
 from flows.roll_out import roll_out
-from flows.settings import GateSettings, TrainingSettings
+from flows.settings import GateSettings, TrainingSettings, load_settings
 from flows.train import train
 from flows.validate import validate
 from flows.watch_drift import watch_drift
-
-Cause = Literal["person", "schedule", "drift", "growth", "quality"]
 
 
 class Outcome(BaseModel):
     """What a run of the loop came to."""
 
     cause: Cause = Field(description="Why it was started.")
+    detected_at: datetime | None = Field(description="When that was noticed, for a trigger.")
     snapshot: str = Field(description="Digest of the frozen pairs.")
     drift: str = Field(description="Verdict of the drift watch.")
     challenger: int = Field(description="Version that was judged.")
     verdict: str = Field(description="Of the gate.")
     champion: int | None = Field(description="Version that is champion now.")
     service: str | None = Field(description="Address where it answers.")
+    seconds_to_live: float | None = Field(description="From the detection until the challenger was live.")
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-because-of-{cause}", timeout_seconds=6 * 3600)
 def lifecycle(
     cause: Cause = "person",
+    detected_at: AwareDatetime | None = None,
     training: TrainingSettings | None = None,
     gate: GateSettings | None = None,
     serve: bool = True,
-) -> Outcome:
+) -> Outcome | State[Any]:
     """Collect feedback, validate, watch drift, train a challenger, judge it, package the champion and roll it out.
 
-    Every step recognises what is already done for the same snapshot and settings and takes it up.
+    Every step recognises what is already done for the same snapshot and settings and takes it up. A run that a
+    trigger started while the loop was open, or within the cool-down, ends at once as `NotStarted`, with the reason.
 
     Args:
         cause: Why the loop runs; it stays with the run.
+        detected_at: When a trigger noticed that cause; the time from then to a live release is recorded.
         training: Instead of the settings' own training section.
         gate: Instead of the settings' own gate section.
         serve: Package the champion and give it the traffic; without it the loop ends at the registry.
     """
+    reason = superfluous(cause, load_settings().triggers)
+    if reason is not None:
+        return _end_early(cause, reason)
     collect_feedback()
     snapshot = validate()
-    drift = watch_drift()
+    drift = watch_drift(trigger=False)
     challenger = train(snapshot=snapshot, training=training)
     decision = promote(version=challenger, gate=gate)
-    service = None
+    service, seconds = None, None
     if serve and decision.champion is not None:
-        service = roll_out(bento=package(version=decision.champion)).url
+        answered = detected_at if decision.champion == challenger else None
+        release = roll_out(bento=package(version=decision.champion), cause=cause, detected_at=answered)
+        service, seconds = release.url, release.seconds_since(answered)
+        if answered is not None and seconds is not None:
+            note_answer(challenger, cause, answered, seconds)
     outcome = Outcome(
         cause=cause,
+        detected_at=detected_at,
         snapshot=snapshot,
         drift=drift,
         challenger=challenger,
         verdict=decision.verdict,
         champion=decision.champion,
         service=service,
+        seconds_to_live=seconds,
     )
     create_markdown_artifact(key="outcome", markdown=_story(outcome), description="What this run came to.")
     return outcome
 
 
+@task(persist_result=False, **HEALING)
+def note_answer(version: int, cause: Cause, detected_at: datetime, seconds: float) -> None:
+    """Keep with the version in MLflow what it answered, and how long that took."""
+    facts = {"cause": cause, "detected_at": detected_at.isoformat(), "seconds_to_live": f"{seconds:.1f}"}
+    open_registry(load_settings()).note(version, facts)
+
+
+def _end_early(cause: Cause, reason: str) -> State[None]:
+    state = not_started(reason)
+    create_markdown_artifact(key="outcome", markdown=f"# The loop, because of {cause}\n\n{state.message}")
+    get_run_logger().info(state.message)
+    return state
+
+
 def _story(outcome: Outcome) -> str:
-    rows = "\n".join(f"| {name} | {value} |" for name, value in outcome.model_dump().items())
+    facts = {name: value for name, value in outcome.model_dump().items() if value is not None}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     return f"# The loop, because of {outcome.cause}\n\n| | |\n|---|---|\n{rows}\n"

@@ -2,9 +2,11 @@
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from pydantic import AwareDatetime
 
 from flows.contracts.release import PackagedBento, Release
 from flows.hosting import LocalProcessHost
+from flows.orchestration.admission import Cause
 from flows.orchestration.events import announce
 from flows.orchestration.retries import HEALING
 from flows.orchestration.turns import turn
@@ -13,7 +15,12 @@ from flows.settings import load_settings
 
 
 @flow(name="roll-out", timeout_seconds=1800)
-def roll_out(bento: PackagedBento | None = None, approved_by: str = "gate") -> Release:
+def roll_out(
+    bento: PackagedBento | None = None,
+    approved_by: str = "gate",
+    cause: Cause = "person",
+    detected_at: AwareDatetime | None = None,
+) -> Release:
     """Start a Bento beside what serves now, check its answers, and let it serve; return the release.
 
     When it serves already, nothing happens. When it does not get ready or scores otherwise than the model it was made
@@ -22,13 +29,22 @@ def roll_out(bento: PackagedBento | None = None, approved_by: str = "gate") -> R
     Args:
         bento: What to roll out; without it, the champion, packaged first.
         approved_by: Who let it through; kept with the release.
+        cause: Why there is a new model, for those who hear of the release.
+        detected_at: When that was noticed; the event says how long it took from then until the release was live.
     """
     bento = bento or package()
     with turn("reranker-traffic"):
         release = switch(bento, approved_by)
     create_markdown_artifact(key="release", markdown=_story(release), description=f"{release.bento.tag} is live")
     create_link_artifact(key="service", link=release.url, link_text="The service and its API")
-    announce("reranker.release.live", f"reranker.model.{bento.model_version}", bento=bento.tag, url=release.url)
+    announce(
+        "reranker.release.live",
+        f"reranker.model.{bento.model_version}",
+        bento=bento.tag,
+        url=release.url,
+        cause=cause,
+        seconds_to_live=release.seconds_since(detected_at),
+    )
     return release
 
 

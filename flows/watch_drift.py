@@ -21,6 +21,8 @@ from flows.drift import (
     select_window,
     watch,
 )
+from flows.drift.gauges import drift_metrics, write_gauges
+from flows.drift.history import write_history
 from flows.feedback import read_predictions
 from flows.orchestration.events import announce
 from flows.orchestration.retries import HEALING
@@ -120,6 +122,21 @@ def raise_alarm(champion: ModelVersion, report: DriftReport) -> None:
         channels=[channel.name for channel in report.channels if channel.drifted],
         reason=report.reason,
     )
+
+
+@task(persist_result=False, **HEALING)
+def publish(champion: ModelVersion, reports: list[DriftReport], now: datetime) -> None:
+    """Add the reports to the pictures of the last weeks, the curves of the version in MLflow and the gauges."""
+    settings = load_settings()
+    for report in reports:
+        folder = settings.folder("reports", KEYS[report.traffic])
+        page = write_history(folder, report.traffic, now, settings.drift.history_weeks)
+        if page:
+            link = settings.report_url(page)
+            key = f"{KEYS[report.traffic]}-history"
+            create_link_artifact(key=key, link=link, link_text=f"{report.traffic.capitalize()} over the last weeks")
+        open_registry(settings).measure(champion.version, drift_metrics(report), now)
+    write_gauges(reports, settings.folder("reports", "drift") / "metrics.prom", now)
 
 
 def _encode() -> Encode | None:

@@ -1,7 +1,8 @@
 """Labelled pairs for the demo: docstrings as questions and answers, with candidates that BM25 finds.
 
-Two cycles: scientific packages over the past weeks first; then, within the last week, packages of another domain
-(databases, services, pipelines) among a trickle of the old one, so that drift has a cause.
+Two cycles: scientific packages over the past weeks first; then, over the last two weeks, packages of another domain
+(databases, services, pipelines) among a trickle of the old one. Two weeks, because an alarm needs more than one
+window that has changed.
 """
 
 from datetime import datetime, timedelta
@@ -23,15 +24,15 @@ MAX_DOCUMENT_CHARACTERS = 240
 FIRST_QUERIES = 3000
 CONTINUED_QUERIES = 300
 NEW_QUERIES = 2600
-FIRST_SPAN = (timedelta(weeks=12), timedelta(weeks=1))  # before now: from, to
-SECOND_SPAN = (timedelta(weeks=1), timedelta(hours=1))
+FIRST_SPAN = (timedelta(weeks=12), timedelta(weeks=2))  # before now: from, to
+SECOND_SPAN = (timedelta(weeks=2), timedelta(hours=1))
 
 
 def docstring_pairs(cycle: Literal[1, 2], now: datetime, seed: int = 13) -> pa.Table:
     """Return the labelled pairs (PAIR_SCHEMA) that arrive for `cycle`, dated up to `now` (UTC, timezone-aware).
 
-    Cycle 1 brings FIRST_QUERIES of SCIENCE over eleven weeks, up to a week ago; cycle 2 brings NEW_QUERIES of
-    SERVICES and CONTINUED_QUERIES of SCIENCE, mixed, over the last week. Each query has CANDIDATES documents, those
+    Cycle 1 brings FIRST_QUERIES of SCIENCE over ten weeks, up to two weeks ago; cycle 2 brings NEW_QUERIES of
+    SERVICES and CONTINUED_QUERIES of SCIENCE, mixed, over the last two. Each query has CANDIDATES documents, those
     that BM25 ranks first: queries whose own document is not among them are left out, for a reranker can only reorder
     what was found. The same packages, `now` and seed give the same rows.
 

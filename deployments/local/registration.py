@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml, made known to the server when they have changed."""
+"""The deployments of prefect.yaml, made known to the server when they have changed, and what triggers them."""
 
 import hashlib
 import json
@@ -10,15 +10,11 @@ from pathlib import Path
 
 import httpx
 
+from deployments.local.automations import register_automations
 from deployments.local.environment import FOREIGN
 from deployments.local.services import ROOT
 from deployments.local.stack import StackFailed
 from flows.settings import Settings
-
-HEARTBEAT_PATIENCE = 90
-"""Seconds without a heartbeat (three of them) after which a run counts as crashed."""
-
-_LOST_RUNS = "Mark runs without a heartbeat as crashed"
 
 
 def register_deployments(
@@ -28,23 +24,23 @@ def register_deployments(
     *,
     root: Path = ROOT,
 ) -> None:
-    """Register every deployment of `root`/prefect.yaml with the server that `environment` names.
+    """Register every deployment of `root`/prefect.yaml, and our automations, with the server of `environment`.
 
     Quick when prefect.yaml and the flows are as they were and the server still knows the deployments. StackFailed
     with the output of `prefect deploy` when that fails.
     """
     with httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=30, trust_env=False) as api:
-        _watch_for_lost_runs(api)
         noted = settings.file("run", "deployments.json")
         digest = _digest(root)
         if noted.exists() and json.loads(noted.read_text("utf-8")) == [digest, _known(api)]:
             progress("Deployments are registered as they are")
-            return
-        progress("Deployments: registering those of prefect.yaml ...")
-        _deploy(root, environment)
-        known = _known(api)
-        noted.write_text(json.dumps([digest, known]), "utf-8")
-    progress(f"Deployments registered: {len(known)}")
+        else:
+            progress("Deployments: registering those of prefect.yaml ...")
+            _deploy(root, environment)
+            known = _known(api)
+            noted.write_text(json.dumps([digest, known]), "utf-8")
+            progress(f"Deployments registered: {len(known)}")
+        register_automations(api, settings.triggers)
 
 
 def _deploy(root: Path, environment: Mapping[str, str]) -> None:
@@ -87,40 +83,3 @@ def _digest(root: Path) -> str:
 def _sources(root: Path) -> Iterator[Path]:
     yield root / "prefect.yaml"
     yield from sorted((root / "flows").rglob("*.py"))
-
-
-def _watch_for_lost_runs(api: httpx.Client) -> None:
-    """Make the automation that crashes a run whose process is gone, unless it is there.
-
-    A process that is killed cannot report; without this its run stays RUNNING and holds its concurrency slot.
-    """
-    named = {"automations": {"name": {"any_": [_LOST_RUNS]}}}
-    if api.post("/automations/filter", json=named).raise_for_status().json():
-        return
-    beat = "prefect.flow-run.heartbeat"
-    ends = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
-    api.post(
-        "/automations/",
-        json={
-            "name": _LOST_RUNS,
-            "description": f"No heartbeat for {HEARTBEAT_PATIENCE} s: the process of the run is gone.",
-            "enabled": True,
-            "trigger": {
-                "type": "event",
-                "posture": "Proactive",
-                "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
-                "for_each": ["prefect.resource.id"],
-                "after": [beat],
-                "expect": [beat, *ends],
-                "threshold": 1,
-                "within": HEARTBEAT_PATIENCE,
-            },
-            "actions": [
-                {
-                    "type": "change-flow-run-state",
-                    "state": "CRASHED",
-                    "message": "The process of this run is gone: no heartbeat. Run it again to go on from there.",
-                }
-            ],
-        },
-    ).raise_for_status()

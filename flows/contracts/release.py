@@ -64,3 +64,9 @@ class Release(BaseModel):
     """Why it is not live."""
     seconds_without_service: float = 0.0
     """How long the address answered nobody during the switch."""
+
+    def seconds_since(self, moment: datetime | None) -> float | None:
+        """Return how long after `moment` (timezone-aware) it went live; None when it was before, and for None."""
+        if moment is None or self.at < moment:
+            return None
+        return (self.at - moment).total_seconds()

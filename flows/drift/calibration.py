@@ -11,7 +11,7 @@ What this cannot know: a reference of few windows says little about its own week
 there were and what the factors were.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,13 +71,14 @@ def calibrate(sums: Mapping[str, Floats], counts: Integers, window: int, windows
     counts = np.add.reduceat(counts, starts)
     blocks = max(1, round(size * len(counts) / n))
     drawn = _draw(len(counts), min(blocks, len(counts) - 1), windows, np.random.default_rng(seed))
-    noise = 1 / n + 1 / window
     rows, dispersions = [], []
     for test, fine in sums.items():
         vectors = np.add.reduceat(fine, starts, axis=0)
-        per_noise = _drawn_statistics(test, vectors, counts, drawn)
-        dispersion = _dispersion(test, vectors, counts, blocks, float(per_noise.mean()))
-        rows.append(np.round(dispersion * per_noise * noise ** STATISTICS[test].order, 12))
+        level = _level(test, vectors, counts)
+        relative = _drawn_statistics(test, vectors, counts, drawn, level)
+        dispersion = _dispersion(test, vectors, counts, blocks, level, float(relative.mean()))
+        expected = level(np.array([float(n)]), np.array([float(window)]))[0]
+        rows.append(np.round(dispersion * expected * relative, 9))
         dispersions.append(dispersion)
     descending = np.sort(np.stack(rows), axis=1)[:, ::-1]
     ranks = np.stack([_as_large(ordered, row) for ordered, row in zip(descending, rows, strict=True)])
@@ -107,8 +108,27 @@ def _draw(blocks: int, chosen: int, windows: int, rng: np.random.Generator) -> F
     return drawn
 
 
-def _drawn_statistics(test: str, vectors: Floats, counts: Integers, drawn: Floats) -> Floats:
-    """Return the statistic of each drawn window against the rest, per unit of noise; shape (windows,)."""
+def _level(test: str, vectors: Floats, counts: Integers) -> Callable[[Floats, Floats], Floats]:
+    """Return what chance alone comes to for means of n and m queries, times a constant."""
+    noise = _noise(vectors, counts)
+    return lambda n, m: STATISTICS[test].level(n, m, noise)
+
+
+def _noise(vectors: Floats, counts: Integers) -> float:
+    """Return the variance of one query's vector against the squared length of the mean, from blocks of queries."""
+    queries = float(counts.sum())
+    total = float((vectors.sum(axis=0) ** 2).sum()) / queries**2
+    blocks = float(((vectors**2).sum(axis=1) / counts**2).mean())
+    # E |mean of c|^2 = signal + variance / c, for all queries and for a block.
+    variance = max(blocks - total, 0.0) / (float((1 / counts).mean()) - 1 / queries)
+    signal = total - variance / queries
+    return min(variance / max(signal, _NOTHING), 1 / _NOTHING)
+
+
+def _drawn_statistics(
+    test: str, vectors: Floats, counts: Integers, drawn: Floats, level: Callable[[Floats, Floats], Floats]
+) -> Floats:
+    """Return the statistic of each drawn window against the rest, over its level by chance; shape (windows,)."""
     total, queries = vectors.sum(axis=0), counts.sum()
     found = []
     for start in range(0, len(drawn), _CHUNK):
@@ -117,22 +137,27 @@ def _drawn_statistics(test: str, vectors: Floats, counts: Integers, drawn: Float
         window = chosen @ vectors
         rest = queries - size
         statistic = measure(test, (total - window) / rest[:, None], window / size[:, None], rest, size)
-        found.append(statistic / (1 / rest + 1 / size) ** STATISTICS[test].order)
+        found.append(_over(statistic, level(rest, size)))
     return np.concatenate(found)
 
 
-def _dispersion(test: str, vectors: Floats, counts: Integers, blocks: int, usual: float) -> float:
+def _dispersion(
+    test: str, vectors: Floats, counts: Integers, blocks: int, level: Callable[[Floats, Floats], Floats], usual: float
+) -> float:
     """Return how much more contiguous stretches differ from their past than drawn windows from the rest; at least 1.
 
     A stretch counts when it has as much of a past as it is long.
     """
-    if usual <= _NOTHING:
-        return 1.0
     summed, size = np.cumsum(vectors, axis=0), np.cumsum(counts).astype(np.float64)
     ends = np.arange(2 * blocks, len(counts) + 1)
-    if not len(ends):
+    if usual <= _NOTHING or not len(ends):
         return 1.0
     past, n = summed[ends - blocks - 1], size[ends - blocks - 1]
     m = size[ends - 1] - n
     statistic = measure(test, past / n[:, None], (summed[ends - 1] - past) / m[:, None], n, m)
-    return max(1.0, float((statistic / (1 / n + 1 / m) ** STATISTICS[test].order).mean()) / usual)
+    return max(1.0, float(_over(statistic, level(n, m)).mean()) / usual)
+
+
+def _over(statistic: Floats, level: Floats) -> Floats:
+    """Return the ratio; 0 where chance does nothing, for then nothing varies."""
+    return np.divide(statistic, level, out=np.zeros_like(statistic), where=level > _NOTHING)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +124,7 @@ class Profile:
         arrays |= {f"words/{name}": array for name, array in self.words.arrays().items()}
         for part in self.channels:
             arrays |= {f"{part.name}/{f.name}": getattr(part.channel, f.name) for f in fields(part.channel)}  # type: ignore[arg-type]
-            arrays |= {f"{part.name}/sums/{test}": sums.astype(np.float32) for test, sums in part.sums.items()}
+            arrays |= {f"{part.name}/sums/{test}": sums for test, sums in part.sums.items()}
             shown = part.shown.astype(str) if part.shown.dtype == object else part.shown
             arrays |= {f"{part.name}/counts": part.counts, f"{part.name}/shown": shown}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ class Profile:
                 words=WordShares(**words),
                 settings=str(arrays["settings"]),
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise UnreadableProfileError(f"{path} is no profile of this version: {error}") from error
 
 
@@ -185,16 +186,13 @@ def _block_sums(matrix: Any, block: Integers) -> Floats:
 
     members = csr_array((np.ones(len(block)), (block, np.arange(len(block)))), shape=(block[-1] + 1, len(block)))
     summed = members @ matrix
-    dense = summed if isinstance(summed, np.ndarray) else summed.toarray()
-    rounded: Floats = dense.astype(np.float32).astype(np.float64)  # as they are kept
-    return rounded
+    sums: Floats = summed if isinstance(summed, np.ndarray) else summed.toarray()
+    return sums
 
 
 def _restored(name: str, kind: type[Any], arrays: Mapping[str, Any]) -> ReferenceChannel:
     stored = {f.name: arrays[f"{name}/{f.name}"] for f in fields(kind)}
     channel = kind(**{key: value if value.ndim else str(value) for key, value in stored.items()})
     prefix = f"{name}/sums/"
-    sums = {
-        key.removeprefix(prefix): array.astype(np.float64) for key, array in arrays.items() if key.startswith(prefix)
-    }
+    sums = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
     return ReferenceChannel(name, channel, sums, arrays[f"{name}/counts"], arrays[f"{name}/shown"])

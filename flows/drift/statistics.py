@@ -71,34 +71,54 @@ def rise(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
     return risen
 
 
+Level = Callable[[Floats, Floats, float], Floats]
+"""(queries behind each mean: n, m; noise of one query against the signal) -> what chance alone comes to, times a
+constant."""
+
+
+def _power(order: float) -> Level:
+    """Return the level of a distance that grows with the variance 1/n + 1/m to the power of `order`."""
+
+    def level(n: Floats, m: Floats, noise: float) -> Floats:
+        grown: Floats = (1 / n + 1 / m) ** order
+        return grown
+
+    return level
+
+
+def _cosine_level(n: Floats, m: Floats, noise: float) -> Floats:
+    """Return 1 - cosine of two means that share one signal: noise adds to their lengths, not to their product."""
+    level: Floats = 1 - 1 / np.sqrt((1 + noise / n) * (1 + noise / m))
+    return level
+
+
 @dataclass(frozen=True)
 class Statistic:
-    """A distance, and how it grows with the noise of its two means."""
+    """A distance, and how chance makes it depend on the sizes of the two sides."""
 
     distance: Distance
-    order: float
-    """In quiet times it is proportional to (1/n + 1/m) ** order for means of n and m queries."""
+    level: Level
     bounded: bool = True
     """Whether a fixed threshold such as 0.25 is commonly put to it."""
 
 
 STATISTICS = {
-    "Kolmogorov-Smirnov": Statistic(kolmogorov_smirnov, order=0.5),
-    "PSI": Statistic(population_stability, order=1),
-    "chi-square": Statistic(chi_square, order=0, bounded=False),
-    "KL divergence": Statistic(kullback_leibler, order=1),
-    "TF-IDF cosine distance": Statistic(cosine_distance, order=1),
-    "MMD": Statistic(squared_mean_distance, order=1, bounded=False),
-    "rise of the share": Statistic(rise, order=0.5),
+    "Kolmogorov-Smirnov": Statistic(kolmogorov_smirnov, _power(0.5)),
+    "PSI": Statistic(population_stability, _power(1)),
+    "chi-square": Statistic(chi_square, _power(0), bounded=False),
+    "KL divergence": Statistic(kullback_leibler, _power(1)),
+    "TF-IDF cosine distance": Statistic(cosine_distance, _cosine_level),
+    "MMD": Statistic(squared_mean_distance, _power(1), bounded=False),
+    "rise of the share": Statistic(rise, _power(0.5)),
 }
 """By the name that people call them."""
 
 
 def measure(test: str, reference: Floats, window: Floats, n: Floats | float, m: Floats | float) -> Floats:
-    """Return the statistic of each pair of rows, with rounding noise taken off; shape (k,)."""
+    """Return the statistic of each pair of rows, without the noise of adding up a million shares; shape (k,)."""
     rows = max(len(reference), len(window))
     sizes = (np.broadcast_to(np.asarray(size, np.float64), rows) for size in (n, m))
-    return np.round(STATISTICS[test].distance(reference, window, *sizes), 12)
+    return np.round(STATISTICS[test].distance(reference, window, *sizes), 9)
 
 
 def _pooled(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:

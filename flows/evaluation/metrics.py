@@ -64,11 +64,10 @@ def per_query_metrics(lists: pd.DataFrame) -> pd.DataFrame:
     first = ranked[ranked["rank"] <= CUT]
     run = _nested(first, -first["rank"].to_numpy())
     relevance = lists["relevance"].to_numpy(dtype=np.int64)
-    gain = np.maximum(lists["grade"].fillna(0).to_numpy(dtype=np.int64), relevance)
     binary = pytrec_eval.RelevanceEvaluator(
         _nested(lists, relevance), {"recip_rank", f"map_cut.{CUT}", f"success.{CUT}", "P.1,3,5,10", "recall.1,3,5,10"}
     ).evaluate(run)
-    graded = pytrec_eval.RelevanceEvaluator(_nested(lists, gain), {f"ndcg_cut.{CUT}"}).evaluate(run)
+    graded = pytrec_eval.RelevanceEvaluator(_nested(lists, gains(lists)), {f"ndcg_cut.{CUT}"}).evaluate(run)
     rows = pd.DataFrame.from_dict(binary, orient="index").rename(columns=_BINARY)
     rows[METRICS[0]] = pd.DataFrame.from_dict(graded, orient="index")[f"ndcg_cut_{CUT}"]
     return rows[list(METRICS)].astype(np.float64).rename_axis("query_id").sort_index()
@@ -82,6 +81,12 @@ def summarise(lists: pd.DataFrame, per_query: pd.DataFrame) -> Summary:
         left_out=int(lists["query_id"].nunique()) - len(per_query),
         pairs=len(lists),
     )
+
+
+def gains(lists: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return what each candidate is worth to NDCG: its grade where it has one, and at least its relevance."""
+    gain: npt.NDArray[np.int64] = lists["grade"].fillna(0).to_numpy(dtype=np.int64)
+    return gain.clip(min=lists["relevance"].to_numpy(dtype=np.int64))
 
 
 def _hash(lists: pd.DataFrame) -> npt.NDArray[np.uint64]:

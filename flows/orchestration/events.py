@@ -7,6 +7,8 @@ from prefect.events import emit_event
 Occasion = Literal[
     "reranker.validation.failed",
     "reranker.drift.detected",
+    "reranker.data.grown",
+    "reranker.quality.fallen",
     "reranker.challenger.promoted",
     "reranker.challenger.rejected",
     "reranker.release.live",

@@ -124,6 +124,12 @@ class Registry:
             points = [Metric(mlflow_name(name), value, moment, day) for name, value in metrics.items()]
             self._client.log_batch(run_id, points)
 
+    def note(self, version: int, facts: Mapping[str, str]) -> None:
+        """Keep facts of a version's life as its tags `reranker.<name>`, such as what it answers; the newest wins."""
+        with speaking_with(self._shown, f"note facts of version {version}"):
+            for name, value in facts.items():
+                self._client.set_model_version_tag(self.name, str(version), f"reranker.{name}", value)
+
     def champion(self) -> ModelVersion | None:
         """Return the version in production, None before the first promotion."""
         return self._by_alias("champion")

@@ -17,14 +17,17 @@ from flows.settings.sections import (
     CleaningSettings,
     DriftSettings,
     GateSettings,
+    GrowthSettings,
     HostSettings,
     PackagingSettings,
+    QualitySettings,
     RegistrySettings,
     RetrievalSettings,
     Section,
     ServerSettings,
     StoreSettings,
     TrainingSettings,
+    TriggerSettings,
     ValidationSettings,
 )
 
@@ -32,8 +35,10 @@ __all__ = [
     "CleaningSettings",
     "DriftSettings",
     "GateSettings",
+    "GrowthSettings",
     "HostSettings",
     "PackagingSettings",
+    "QualitySettings",
     "RegistrySettings",
     "RetrievalSettings",
     "Section",
@@ -42,6 +47,7 @@ __all__ = [
     "SettingsError",
     "StoreSettings",
     "TrainingSettings",
+    "TriggerSettings",
     "ValidationSettings",
     "load_settings",
 ]
@@ -74,6 +80,10 @@ class Settings(BaseSettings):
     packaging: PackagingSettings = PackagingSettings()
     host: HostSettings = HostSettings()
     drift: DriftSettings = DriftSettings()
+    triggers: TriggerSettings = TriggerSettings()
+
+    growth: GrowthSettings = GrowthSettings()
+    quality: QualitySettings = QualitySettings()
 
     _absolute_home: Path = PrivateAttr()
 

@@ -221,3 +221,44 @@ class DriftSettings(Section):
         used = {"max_rows", "max_text_rows", "max_embedded_queries", "max_scored_rows", "seed"}
         values = self.model_dump(mode="json", include=used)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class TriggerSettings(Section):
+    """What starts the lifecycle by itself. A person and the schedule may always start it."""
+
+    drift: bool = Field(True, description="An alarm of the drift watch starts it.")
+    growth: bool = Field(True, description="Many new labelled pairs start it.")
+    quality: bool = Field(True, description="A champion that ranks fresh pairs worse than before starts it.")
+    cool_down_hours: float = Field(
+        24, ge=0, description="A triggered run ends at once when another one was triggered less than this before."
+    )
+    open_runs: int = Field(1, ge=1, description="A triggered run ends at once when so many are open already.")
+
+
+class GrowthSettings(Section):
+    """The watch over how many labelled pairs there are."""
+
+    share: float = Field(
+        0.10,
+        gt=0,
+        description="Growth of the labelled pairs over those of the champion's snapshot that is announced.",
+    )
+
+
+class QualitySettings(Section):
+    """The watch over the champion's quality on freshly labelled pairs."""
+
+    false_alarm_rate: float = Field(
+        0.01, ge=0.001, le=0.5, description="Over a champion's whole life in quiet times, however often it is judged."
+    )
+    min_drop: float = Field(
+        0.03, ge=0, lt=1, description="A smaller fall of NDCG@10, corrected for chance, is never an alarm."
+    )
+    min_queries: int = Field(
+        50, ge=2, description="Fewer fresh queries give no verdict; judged again when they have doubled, and so on."
+    )
+    min_record: int = Field(
+        10, ge=1, description="A kind of list of which the champion's record holds fewer is not compared."
+    )
+    max_queries: int = Field(2_000, ge=2, description="Of more fresh or recorded queries, this many are taken.")
+    seed: int = Field(13, description="Of the permutations.")

@@ -42,6 +42,25 @@ class Machine:
         found: list[dict[str, Any]] = self.ask_prefect("/flow_runs/filter", body)
         return found
 
+    def announce(self, *occasions: str) -> None:
+        """Emit these events as a flow does, all at once."""
+        code = "from flows.orchestration.events import announce; import sys\n"
+        code += "for occasion in sys.argv[1:]: announce(occasion, 'reranker.model.1', reason='a test')"
+        self._run_python("-c", code, *occasions)
+
+    def start_by_alarm(self) -> subprocess.Popen[str]:
+        """Let the demo start the drift watch and wait for what the alarm starts; prints its flow run last."""
+        code = "from rich.console import Console; from deployments.local.starting import start_by_alarm\n"
+        code += "print(start_by_alarm(Console(), patience=60))"
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def task_states(self, flow_run: str) -> dict[str, str]:
         """Return the state of every task of a run and of its subflows, by task name."""
         found = self.ask_prefect("/task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
@@ -71,8 +90,11 @@ class Machine:
         return f"http://127.0.0.1:{self.environment['RERANKER_HOST__PORT']}"
 
     def _run(self, module: str, *arguments: str, check: bool) -> subprocess.CompletedProcess[str]:
+        return self._run_python("-m", module, *arguments, check=check)
+
+    def _run_python(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -80,7 +102,7 @@ class Machine:
             timeout=400,
             check=False,
         )
-        assert not check or done.returncode == 0, f"{module} {arguments}:\n{done.stdout}\n{done.stderr}"
+        assert not check or done.returncode == 0, f"{arguments}:\n{done.stdout}\n{done.stderr}"
         return done
 
 

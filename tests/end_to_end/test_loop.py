@@ -4,12 +4,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from deployments.local.processes import marked
+from flows.hosting import LocalProcessHost
+from flows.settings import HostSettings
 from tests.end_to_end.colours import write_csv
 from tests.end_to_end.conftest import Machine
 
@@ -81,6 +84,48 @@ def test_the_same_again_takes_up_what_is_done(survived: Machine) -> None:
     assert len(versions) == 1
 
 
+def test_the_alarm_starts_the_lifecycle_and_the_demo_follows_it(survived: Machine) -> None:
+    host = LocalProcessHost(
+        HostSettings(port=int(survived.environment["RERANKER_HOST__PORT"])), survived.home / "host"
+    )
+    host.stop()  # so that there is a release to wait for, with the model that is trained already
+    watched = len(survived.flow_runs("watch-drift"))
+    demo = survived.start_by_alarm()
+    wait_for(lambda: len(survived.flow_runs("watch-drift")) > watched, "the drift watch to begin")
+    wait_for(lambda: survived.flow_runs("watch-drift")[0]["state"]["type"] == "COMPLETED", "the drift watch to end")
+    earliest = datetime.now(UTC)
+    survived.announce("reranker.drift.detected")
+    latest = datetime.now(UTC)
+    printed, _ = demo.communicate(timeout=120)
+    assert demo.returncode == 0, printed
+
+    assert "watch-drift/local" in printed
+    run = ended(survived, "drift")
+    assert run["id"] == printed.split()[-1]
+    assert run["state"]["name"] == "Completed", run["state"]
+    assert earliest <= datetime.fromisoformat(run["parameters"]["detected_at"]) <= latest
+    assert "cause:drift" in run["tags"]
+    tags = survived.ask_mlflow("/model-versions/get", name="reranker", version="1")["model_version"]["tags"]
+    noted = {tag["key"]: tag["value"] for tag in tags}
+    assert noted["reranker.cause"] == "drift"
+    live = host.current()
+    assert live is not None
+    waited = live.seconds_since(datetime.fromisoformat(noted["reranker.detected_at"]))
+    assert float(noted["reranker.seconds_to_live"]) == pytest.approx(waited, abs=0.1)
+
+
+def test_triggers_within_the_cool_down_end_at_once_with_the_reason(survived: Machine) -> None:
+    survived.announce("reranker.data.grown", "reranker.quality.fallen")
+    for cause in ("growth", "quality"):
+        run = ended(survived, cause)
+        assert (run["state"]["type"], run["state"]["name"]) == ("COMPLETED", "NotStarted")
+        assert "the cool-down lasts 24 hours" in run["state"]["message"]
+        assert survived.task_states(run["id"]) == {}
+        found = survived.ask_prefect("/artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+        assert [artifact["key"] for artifact in found] == ["outcome"]
+        assert run["state"]["message"] in found[0]["data"]
+
+
 def test_every_run_tells_its_story_in_artifacts(survived: Machine) -> None:
     found = survived.ask_prefect("/artifacts/filter", {})
     keys = {artifact["key"] for artifact in found}
@@ -131,6 +176,19 @@ def is_training(machine: Machine) -> bool:
         return False
     assert runs[0]["state"]["type"] not in {"COMPLETED", "FAILED", "CRASHED"}, runs[0]["state"]
     return machine.task_states(runs[0]["id"]).get("train_challenger") == "Running"
+
+
+def ended(machine: Machine, cause: str) -> dict[str, Any]:
+    """Return the newest lifecycle of that cause once it has ended."""
+
+    def of_cause() -> list[dict[str, Any]]:
+        return [run for run in machine.flow_runs("lifecycle") if run["parameters"].get("cause") == cause]
+
+    final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    wait_for(
+        lambda: bool(of_cause()) and of_cause()[0]["state"]["type"] in final, f"the lifecycle because of {cause}"
+    )
+    return of_cause()[0]
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 240) -> None:

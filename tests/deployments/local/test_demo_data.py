@@ -24,14 +24,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_first_cycle_ends_a_week_ago_and_the_second_brings_another_domain() -> None:
+def test_the_first_cycle_ends_two_weeks_ago_and_the_second_brings_another_domain() -> None:
     first, second = demo_data.docstring_pairs(1, NOW), demo_data.docstring_pairs(2, NOW)
 
     assert first.schema == second.schema == PAIR_SCHEMA
     assert set(first["source"].to_pylist()) == {"networkx"}
     assert set(second["source"].to_pylist()) == {"networkx", "redis"}
-    assert NOW - timedelta(weeks=12) <= min(dates(first)) <= max(dates(first)) <= NOW - timedelta(weeks=1)
-    assert NOW - timedelta(weeks=1) <= min(dates(second)) <= max(dates(second)) <= NOW
+    assert NOW - timedelta(weeks=12) <= min(dates(first)) <= max(dates(first)) <= NOW - timedelta(weeks=2)
+    assert NOW - timedelta(weeks=2) <= min(dates(second)) <= max(dates(second)) <= NOW
     assert queries(first).isdisjoint(queries(second))
     assert (len(queries(first)), len(queries(second))) == (80, 40)
 

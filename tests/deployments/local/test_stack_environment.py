@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.local.demo_training import TRAINING, demo_settings
 from deployments.local.environment import stack_environment
 from flows.settings import Settings
 
@@ -37,6 +38,16 @@ def test_a_flow_run_reads_back_the_settings_it_was_started_with(
     assert read.servers.work_pool == "mine"
     assert read.servers.mlflow_port == PORTS["mlflow"]
     assert read.folder() == folder / "state"
+
+
+def test_the_demo_trains_its_second_cycle_with_the_settings_of_its_stack(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = demo_settings(Settings(home=folder, training={"max_minutes": 1}))
+    for name, value in stack_environment(settings, PORTS).items():
+        monkeypatch.setenv(name, value)
+    assert Settings().training == TRAINING[2].model_copy(update={"max_minutes": 1})
+    assert demo_settings(Settings()).training == Settings().training
 
 
 def test_settings_at_their_defaults_are_not_written_out(folder: Path) -> None:

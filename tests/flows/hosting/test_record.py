@@ -1,6 +1,6 @@
 """The record of releases only grows, and a crash costs at most the line it cut."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,15 @@ def release(number: int, outcome: Literal["live", "refused", "reverted"] = "live
         outcome=outcome,
         reason=reason,
     )
+
+
+def test_a_release_knows_how_long_after_the_alarm_it_went_live() -> None:
+    live = release(2)
+    alarm = datetime(2026, 1, 2, 0, 30, tzinfo=timezone(timedelta(hours=1)))
+    assert live.seconds_since(alarm) == 1800
+    assert live.seconds_since(live.at) == 0
+    assert live.seconds_since(live.at + timedelta(seconds=1)) is None  # it was live before the alarm
+    assert live.seconds_since(None) is None
 
 
 def test_an_empty_record_has_no_live_release(tmp_path: Path) -> None:

@@ -70,6 +70,19 @@ def test_evidence_is_kept_beside_the_version_and_can_grow(registry, trained):
     assert kept == {f"evaluation/{name}" for name in ("challenger.parquet", "incumbent.parquet", "decision.json")}
 
 
+def test_facts_of_its_life_become_tags_and_the_newest_wins(registry, uri, trained):
+    import mlflow
+
+    version = registry.register(trained(), METRICS).version
+    registry.note(version, {"cause": "drift", "seconds_to_live": "900.0"})
+    registry.note(version, {"seconds_to_live": "901.5"})
+    tags = mlflow.MlflowClient(uri).get_model_version("reranker", str(version)).tags
+    assert (tags["reranker.cause"], tags["reranker.seconds_to_live"]) == ("drift", "901.5")
+    assert registry.version(version).metrics == METRICS
+    with pytest.raises(RegistryError, match="7"):
+        registry.note(7, {"cause": "drift"})
+
+
 def test_a_fetched_model_is_the_trained_one_with_what_serving_must_know(registry, trained, tmp_path):
     model = trained()
     registry.register(model, METRICS)
