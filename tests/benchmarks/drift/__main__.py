@@ -122,17 +122,14 @@ def _windows(asked: argparse.Namespace, histories: dict[str, History], pool: Wor
         return (*found, *["evidently"] * (beside and number < asked.evidently_deals))
 
     findings: list[windows.Finding] = []
-    for part, changes, deals, each in (
-        ("quiet", (QUIET,), asked.deals, asked.windows),
-        ("drift", tuple(CHANGES), asked.drift_deals, 1),
-    ):
+    for part, changes, deals in (("quiet", (QUIET,), asked.deals), ("drift", tuple(CHANGES), asked.drift_deals)):
         if part in parts or beside:
             tasks = [
                 windows.Task(
                     name,
                     tuple(asked.sizes),
                     changes,
-                    each,
+                    asked.windows,
                     number,
                     asked.seed,
                     asked.reference_queries,
@@ -166,18 +163,14 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--histories", nargs="+", choices=HISTORIES, default=HISTORIES)
     parser.add_argument("--sizes", nargs="+", type=int, default=windows.ROWS, help="rows of a window")
     parser.add_argument("--settings", nargs="+", type=float, default=(0.01, 0.05), help="false alarm rates")
-    parser.add_argument("--deals", type=int, default=100, help="of quiet windows")
-    parser.add_argument(
-        "--windows", type=int, default=4, help="quiet windows of each size in a deal, where there is room"
-    )
-    parser.add_argument("--drift-deals", type=int, default=100, help="of changed windows")
-    parser.add_argument("--evidently-deals", type=int, default=20, help="of each kind, that Evidently looks at")
+    parser.add_argument("--deals", type=int, default=30, help="of quiet windows")
+    parser.add_argument("--windows", type=int, default=4, help="of each size in a deal, where there is room")
+    parser.add_argument("--drift-deals", type=int, default=20, help="of changed windows")
+    parser.add_argument("--evidently-deals", type=int, default=5, help="of each kind, that Evidently looks at")
     parser.add_argument("--reference-queries", type=int, default=1000, help="at most")
-    parser.add_argument(
-        "--walked", nargs="+", type=int, default=(250, 500), help="rows of a window of the real order"
-    )
-    parser.add_argument("--shuffles", type=int, default=10, help="random orders beside the real one")
-    parser.add_argument("--years", type=int, default=40)
+    parser.add_argument("--walked", nargs="+", type=int, default=(500,), help="rows of a window of the real order")
+    parser.add_argument("--shuffles", type=int, default=4, help="random orders beside the real one")
+    parser.add_argument("--years", type=int, default=30)
     parser.add_argument("--weeks", type=int, default=52, help="of a year")
     parser.add_argument("--scale-rows", type=int, default=1_000_000, help="of each side")
     parser.add_argument("--embeddings", action="store_true", help="give the watch sentence embeddings of all texts")

@@ -145,8 +145,14 @@ class History:
 
 
 def semeval(path: Path) -> History:
-    """Read SemEval's questions and comments: `query_id` and PAIR_SCHEMA's columns."""
-    return History(pq.read_table(path))
+    """Read SemEval's questions and comments: `query_id` and PAIR_SCHEMA's columns.
+
+    Questions without a good or without another comment stay out, as they stay out of a snapshot.
+    """
+    pairs = pq.read_table(path)
+    labels = pairs.group_by("query_id").aggregate([("relevance", "min"), ("relevance", "max")])
+    both = labels.filter(pc.less(labels["relevance_min"], labels["relevance_max"]))["query_id"]
+    return History(pairs.filter(pc.is_in(pairs["query_id"], both.combine_chunks())))
 
 
 def demo() -> History:
