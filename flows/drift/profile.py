@@ -68,7 +68,7 @@ class Profile:
     words: WordShares
     settings: str
     """Digest of the settings that it was fitted with."""
-    _quiet: dict[tuple[str, int], Quiet] = field(default_factory=dict, compare=False, repr=False)
+    _quiet: dict[tuple[str, int, int, int], Quiet] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def fit(
@@ -115,8 +115,8 @@ class Profile:
         return profile
 
     def quiet(self, reference: ReferenceChannel, window: int, windows: int, seed: int) -> Quiet:
-        """Return what a channel does in quiet windows of `window` queries; computed once for each size."""
-        key = (reference.name, window)
+        """Return what a channel does in quiet windows of `window` queries; computed once for each."""
+        key = (reference.name, window, windows, seed)
         if key not in self._quiet:
             self._quiet[key] = calibrate(reference.sums, reference.counts, window, windows, seed)
         return self._quiet[key]

@@ -1,19 +1,13 @@
 """The only place that knows how the drift watch is called."""
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from flows.drift import DriftReport, Profile, judge
+from flows.drift import DriftReport, Encode, Profile, judge
 from flows.settings import DriftSettings
-
-Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 SETTINGS = DriftSettings(min_rows=50, min_queries=5)
 """The product's defaults, but for the two limits: small windows shall be measured too, not refused."""
-ALARM_WINDOWS, WATCHED_WINDOWS = 2, 3
+ALARM_WINDOWS, WATCHED_WINDOWS = SETTINGS.alarm_windows, SETTINGS.watched_windows
 """An alarm is so many red windows among the last so many."""
 WEIGHTS = "carried:minilm"
 
