@@ -28,6 +28,7 @@ PATIENCE = 120.0
 """Seconds from the end of the watch until the automation has started a lifecycle; it takes about two."""
 
 _POLL_SECONDS = 0.5
+_TRIGGERS = ("drift", "growth", "quality")
 _BY_A_PERSON: Mapping[str, object] = {"cause": "person"}
 
 
@@ -90,7 +91,10 @@ def _watch(console: Console, patience: float) -> UUID:
 
 
 def _started_by_alarm() -> FlowRun | None:
-    """Return the lifecycle that answers the alarm: the first open one, else the newest; none that was superfluous."""
+    """Return the lifecycle that answers the alarm: the first open one, else the newest; none that was superfluous.
+
+    The new pairs are growth as well: where that watch was due first, its run is the one and drift's superfluous.
+    """
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=["lifecycle"])),
@@ -98,7 +102,7 @@ def _started_by_alarm() -> FlowRun | None:
                 state=FlowRunFilterState(name=FlowRunFilterStateName(not_any_=[NOT_STARTED]))
             ),
         )
-    answers = sorted((run for run in runs if run.parameters.get("cause") == "drift"), key=_due)
+    answers = sorted((run for run in runs if run.parameters.get("cause") in _TRIGGERS), key=_due)
     still_open = [run for run in answers if run.state is None or not run.state.is_final()]
     return next(iter(still_open or answers[::-1]), None)
 

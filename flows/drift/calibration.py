@@ -74,6 +74,9 @@ def calibrate(sums: Mapping[str, Floats], counts: Integers, window: int, windows
     rows, dispersions = [], []
     for test, fine in sums.items():
         vectors = np.add.reduceat(fine, starts, axis=0)
+        if STATISTICS[test].turnable and vectors.shape[1] > len(vectors):
+            turned: Floats = np.linalg.qr(vectors.T, mode="r").T  # in the basis of their own span
+            vectors = turned
         level = _level(test, vectors, counts)
         relative = _drawn_statistics(test, vectors, counts, drawn, level)
         dispersion = _dispersion(test, vectors, counts, blocks, level, float(relative.mean()))

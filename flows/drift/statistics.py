@@ -100,6 +100,8 @@ class Statistic:
     level: Level
     bounded: bool = True
     """Whether a fixed threshold such as 0.25 is commonly put to it."""
+    turnable: bool = False
+    """Whether it is the same in any other orthonormal basis, so that few vectors need few dimensions."""
 
 
 STATISTICS = {
@@ -107,8 +109,8 @@ STATISTICS = {
     "PSI": Statistic(population_stability, _power(1)),
     "chi-square": Statistic(chi_square, _power(0), bounded=False),
     "KL divergence": Statistic(kullback_leibler, _power(1)),
-    "TF-IDF cosine distance": Statistic(cosine_distance, _cosine_level),
-    "MMD": Statistic(squared_mean_distance, _power(1), bounded=False),
+    "TF-IDF cosine distance": Statistic(cosine_distance, _cosine_level, turnable=True),
+    "MMD": Statistic(squared_mean_distance, _power(1), bounded=False, turnable=True),
     "rise of the share": Statistic(rise, _power(0.5)),
 }
 """By the name that people call them."""

@@ -87,9 +87,15 @@ class Lifecycles:
 def test_an_open_lifecycle_is_followed_and_the_first_of_several(lifecycles: Lifecycles) -> None:
     lifecycles.add(Crashed(), minutes=-1)
     first = lifecycles.add(Running())
-    lifecycles.add(minutes=1)  # the alarm that the lifecycle itself raised again; it waits for its turn
-    lifecycles.add(Running(), minutes=-2, cause="growth")
+    lifecycles.add(minutes=1)  # another trigger; it waits for its turn
+    lifecycles.add(Running(), minutes=-2, cause="person")
     assert start_by_alarm(CONSOLE) == first
+
+
+def test_where_the_watch_over_growth_was_due_first_its_lifecycle_is_the_one(lifecycles: Lifecycles) -> None:
+    grown = lifecycles.add(Running(), cause="growth")
+    lifecycles.add(not_started("another lifecycle is open"), minutes=1)
+    assert start_by_alarm(CONSOLE) == grown
 
 
 def test_one_that_waits_goes_on_where_the_first_broke_off(lifecycles: Lifecycles) -> None:
