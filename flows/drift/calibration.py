@@ -75,8 +75,7 @@ def calibrate(sums: Mapping[str, Floats], counts: Integers, window: int, windows
     for test, fine in sums.items():
         vectors = np.add.reduceat(fine, starts, axis=0)
         if STATISTICS[test].turnable and vectors.shape[1] > len(vectors):
-            turned: Floats = np.linalg.qr(vectors.T, mode="r").T  # in the basis of their own span
-            vectors = turned
+            vectors = _turned(vectors)
         level = _level(test, vectors, counts)
         relative = _drawn_statistics(test, vectors, counts, drawn, level)
         dispersion = _dispersion(test, vectors, counts, blocks, level, float(relative.mean()))
@@ -109,6 +108,13 @@ def _draw(blocks: int, chosen: int, windows: int, rng: np.random.Generator) -> F
     drawn = np.zeros((windows, blocks))
     np.put_along_axis(drawn, rng.random((windows, blocks)).argpartition(chosen - 1, axis=1)[:, :chosen], 1, axis=1)
     return drawn
+
+
+def _turned(vectors: Floats) -> Floats:
+    """Return the same vectors in an orthonormal basis of what they span; shape (k, k)."""
+    _, coordinates = np.linalg.qr(vectors.T)
+    turned: Floats = np.asarray(coordinates).T
+    return turned
 
 
 def _level(test: str, vectors: Floats, counts: Integers) -> Callable[[Floats, Floats], Floats]:
