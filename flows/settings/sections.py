@@ -201,9 +201,9 @@ class DriftSettings(Section):
     max_rows: int = Field(1_000_000, ge=100, description="Larger sides are sampled by query, seeded.")
     max_text_rows: int = Field(20_000, ge=100, description="Rows of a side whose words are counted.")
     max_embedded_queries: int = Field(
-        1_000, ge=0, description="Queries of a side, each with one document, that are embedded; 0 for none."
+        500, ge=0, description="Queries of a side, each with one document, that are embedded; 0 for none."
     )
-    max_scored_rows: int = Field(2_000, ge=0, description="Rows of a side that the champion scores; 0 for none.")
+    max_scored_rows: int = Field(1_000, ge=0, description="Rows of a side that the champion scores; 0 for none.")
     history_weeks: int = Field(12, ge=1, description="The picture of each channel goes back so far.")
     seed: int = Field(13, description="Of sampling and of the quiet windows.")
 
