@@ -1,5 +1,6 @@
 """Compare the newest weeks of pairs, and of live queries, with what the champion was trained on."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from flows.orchestration.events import announce
 from flows.orchestration.retries import HEALING
 from flows.registry import open_registry
 from flows.settings import load_settings
-from flows.snapshot import SnapshotError, find
+from flows.snapshot import NoPairsError, SnapshotError, clean, find
 from flows.store import open_store
 
 NO_CHAMPION = "no champion yet"
@@ -60,13 +61,14 @@ def watch_drift(trigger: bool = True) -> str:
         return NO_REFERENCE
     profile = fit_profile(champion)
     now = datetime.now(UTC)
-    reports = [compare(champion, profile, "labelled pairs", now)]
-    if load_settings().prediction_log.is_dir():
-        reports.append(compare(champion, profile, "live traffic", now))
-    for report in reports:
-        show(report)
-        if report.alarm and trigger:
-            raise_alarm(champion, report)
+    live = load_settings().prediction_log.is_dir()
+    traffics: tuple[Traffic, ...] = ("labelled pairs", "live traffic") if live else ("labelled pairs",)
+    reports: list[DriftReport] = []
+    for traffic in traffics:
+        reports.append(compare(champion, profile, traffic, now))
+        show(reports[-1])
+        if reports[-1].alarm and trigger:
+            raise_alarm(champion, reports[-1])
     publish(champion, reports, now)
     return reports[0].verdict
 
@@ -158,13 +160,16 @@ def _score(champion: ModelVersion) -> Score | None:
 
 
 def _read_pairs(until: datetime) -> Window:
-    """Read the labelled pairs of one window from the store."""
+    """Read the labelled pairs of one window from the store, cleaned as those of a snapshot are."""
     settings = load_settings()
     since = until - timedelta(days=settings.drift.window_days)
     with open_store(settings.store, settings.file("labels.db")) as store:
         batches = store.scan(since=since, until=until)
         pairs, seen = reservoir(batches, PAIR_SCHEMA, settings.drift.max_rows, settings.drift.seed)
-    return Window(pairs, seen)
+    sampled_from = seen if seen > pairs.num_rows else None
+    with suppress(NoPairsError):  # then it has nothing that can be ranked, which the report says
+        pairs = clean(pairs.to_batches(), settings.cleaning, until).table
+    return Window(pairs, sampled_from)
 
 
 def _read_queries(until: datetime) -> Window:
@@ -175,9 +180,12 @@ def _read_queries(until: datetime) -> Window:
     settings = load_settings()
     since = until - timedelta(days=settings.drift.window_days)
     asked = [
-        (found.query, found.at) for found in read_predictions(settings.prediction_log, since) if found.at <= until
+        (found.query, found.at)
+        for found in read_predictions(settings.prediction_log, since)
+        if found.at <= until and 0 < len(found.query) <= settings.cleaning.max_query_characters
     ]
     schema = pa.schema([PAIR_SCHEMA.field("query"), PAIR_SCHEMA.field("created_at")])
     table = pa.table([[query for query, _ in asked], [at for _, at in asked]], schema=schema)
     pairs, seen = reservoir(table.to_batches(), schema, settings.drift.max_rows, settings.drift.seed)
-    return Window(select_window(pairs, until, settings.drift.window_days), seen)
+    sampled_from = seen if seen > pairs.num_rows else None
+    return Window(select_window(pairs, until, settings.drift.window_days), sampled_from)

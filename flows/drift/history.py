@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from urllib.parse import quote
 
 from flows.drift.report import ChannelResult, DriftReport, Traffic, Verdict
@@ -115,11 +116,13 @@ def write_history(folder: Path, traffic: Traffic, now: datetime, weeks: int) -> 
     title = f"Drift of {traffic}: the last {weeks} weeks"
     names = dict.fromkeys(channel.name for c in checks for channel in c.report.channels if channel.measures)
     page = folder / page_name(traffic)
-    partial = page.with_suffix(".partial")
     figures = [_verdicts(checks, start, now), *(_channel(name, checks, start, now) for name in names)]
     rows = "\n".join(_row(check) for check in reversed(checks))
-    partial.write_text(_PAGE.format(title=title, legend=_legend(), figures="\n".join(figures), rows=rows), "utf-8")
-    partial.replace(page)
+    written = _PAGE.format(title=title, legend=_legend(), figures="\n".join(figures), rows=rows)
+    with NamedTemporaryFile("w", encoding="utf-8", dir=folder, suffix=".partial", delete=False) as partial:
+        partial.write(written)
+    Path(partial.name).chmod(0o644)
+    Path(partial.name).replace(page)
     return page
 
 
@@ -129,7 +132,7 @@ def _read(folder: Path) -> list[_Check]:
         try:
             report = DriftReport.model_validate_json(path.read_bytes())
             found.append(_Check(report, path.parent, _until(report, path.parent)))
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             foreign += 1
     if foreign:
         log.warning(

@@ -21,6 +21,9 @@ Floats = npt.NDArray[np.float64]
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
+LARGEST_SHARE = 0.25
+"""Of a sample, that one query may take."""
+
 Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 """Texts -> sentence embeddings, shape (texts, dimension)."""
 Score = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
@@ -86,11 +89,15 @@ class Period:
         return self.part(both)
 
     def sample(self, max_rows: int, seed: int) -> "Period":
-        """Return whole queries, drawn without replacement, of `max_rows` rows at most; itself where it is small."""
+        """Return whole queries, drawn without replacement, of `max_rows` rows at most; itself where it is small.
+
+        A query that alone would be a quarter of the sample stays out.
+        """
         if self.rows.num_rows <= max_rows:
             return self
         order = np.random.default_rng(seed).permutation(self.queries)
         sizes = np.bincount(self.query, minlength=self.queries)
+        order = order[sizes[order] <= max(1, max_rows * LARGEST_SHARE)]
         chosen = np.zeros(self.queries, bool)
         chosen[order[np.cumsum(sizes[order]) <= max_rows]] = True
         return self.part(chosen)
@@ -115,7 +122,7 @@ class Period:
             first = order[np.unique(some.query[order], return_index=True)[1]]
         texts = {c: some.rows[c].take(pa.array(first)).to_pylist() for c in ("query", "document") if some.has(c)}
         vectors = {c: np.asarray(encode([text or "" for text in of]), np.float64) for c, of in texts.items()}
-        return replace(self, embeddings=vectors)
+        return replace(self, embeddings={c: v[np.isfinite(v).all(axis=1)] for c, v in vectors.items()})
 
     def scored(self, score: "Score", max_rows: int, seed: int) -> "Period":
         """Return this with the column `score` for the rows of some whole queries, `max_rows` at most; else null."""
@@ -125,8 +132,8 @@ class Period:
         pairs = [some[c].to_pylist() for c in ("query", "document")]
         known = dict(zip(zip(*pairs, strict=True), np.asarray(score(*pairs), np.float64).tolist(), strict=True))
         keys = zip(rows["query"].to_pylist(), rows["document"].to_pylist(), strict=True)
-        scores = pa.array([known.get(key) for key in keys], pa.float64())
-        return replace(self, rows=rows.append_column("score", scores))
+        scores = np.array([known.get(key, np.nan) for key in keys])
+        return replace(self, rows=rows.append_column("score", pa.array(scores, mask=~np.isfinite(scores))))
 
     def indicators(self, codes: Integers, width: int) -> Any:
         """Return each query's weighted share of rows with each code, CSR (queries, width)."""

@@ -5,9 +5,12 @@ the fitted channels, and how often each word is used.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from tokenize import TokenError
 from typing import Any, Self
 from zipfile import BadZipFile
 
@@ -23,12 +26,18 @@ from flows.drift.report import PeriodSummary
 from flows.settings import DriftSettings
 
 _BLOCKS = 512
-_STRETCHES = 48
 _HELD_OUT = 3
-"""One stretch of so many is what a channel is fitted on, where the others must be new to it."""
+"""The oldest of so many parts is what a channel is fitted on, where the others must be new to it, as a window is: in
+one piece, for neighbours in time share their topics."""
+_FEWEST_NEW = 100
+"""Queries that must be new to such a channel: of fewer, nobody knows what is rare."""
 _FEWEST = 3
 """Queries of which quiet windows can be drawn at all."""
 _SHOWN = 2_000
+
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, BadZipFile, TokenError, zlib.error)
+"""What numpy raises of files that are cut off, empty or damaged."""
 
 
 class UnreadableProfileError(Exception):
@@ -100,9 +109,8 @@ class Profile:
             held_out, others = _divided(sampled)
             for name, channel in fit_channels(period, held_out, settings.seed):
                 vectors = channel.vectors(others if channel.held_out else sampled if channel.sampled else period)
-                if vectors is not None and next(iter(vectors.values())).shape[0] >= max(
-                    settings.min_queries, _FEWEST
-                ):
+                fewest = _FEWEST_NEW if channel.held_out else max(settings.min_queries, _FEWEST)
+                if vectors is not None and next(iter(vectors.values())).shape[0] >= fewest:
                     fitted.append(_reference(name, channel, vectors))
                 progress(0.6 + 0.3 * len(fitted) / len(KINDS))
         profile = cls(
@@ -132,10 +140,9 @@ class Profile:
             shown = part.shown.astype(str) if part.shown.dtype == object else part.shown
             arrays |= {f"{part.name}/counts": part.counts, f"{part.name}/shown": shown}
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        with temporary.open("wb") as file:
+        with NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
             np.savez_compressed(file, **arrays)
-        temporary.replace(path)
+        Path(file.name).replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -153,7 +160,7 @@ class Profile:
                 words=WordShares(**words),
                 settings=str(arrays["settings"]),
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except _UNREADABLE as error:
             raise UnreadableProfileError(f"{path} is no profile of this version: {error}") from error
 
 
@@ -168,9 +175,8 @@ def prepared(period: Period, settings: DriftSettings, encode: Encode | None, sco
 
 
 def _divided(period: Period) -> tuple[Period, Period]:
-    """Return every third stretch of time, to fit on, and the others."""
-    stretch = np.arange(period.queries) * _STRETCHES // period.queries
-    fitted = stretch % _HELD_OUT == 0
+    """Return the oldest third, to fit on, and the others."""
+    fitted = np.arange(period.queries) < period.queries // _HELD_OUT
     return period.part(fitted), period.part(~fitted)
 
 

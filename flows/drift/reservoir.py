@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flows.contracts.pair import text_ids
+from flows.drift.period import LARGEST_SHARE
 
 Numbers = npt.NDArray[np.uint64]
 
@@ -20,21 +21,47 @@ def reservoir(batches: Iterable[pa.RecordBatch], schema: pa.Schema, max_rows: in
     """Return the rows of a random set of queries, `max_rows` at most, and how many rows there were.
 
     Every query gets a random number of its text and `seed`, and those with the lowest numbers stay (bottom-k
-    sampling, a reservoir that keeps groups whole). Memory holds about 1.25 `max_rows` rows. A query of more rows
-    than `max_rows` is left out.
+    sampling, a reservoir that keeps groups whole). Memory holds about 1.25 `max_rows` rows. A query that alone would
+    be a quarter of the sample stays out where there is more than fits.
     """
-    kept, numbers = schema.empty_table(), np.zeros(0, np.uint64)
-    limit, seen = np.uint64(_MASK), 0
+    kept = _Reservoir(schema, max_rows)
+    seen = 0
     for batch in batches:
         seen += batch.num_rows
-        drawn = _numbers(batch["query"], seed)
-        kept = pa.concat_tables([kept, pa.Table.from_batches([batch], schema).filter(pa.array(drawn <= limit))])
-        numbers = np.concatenate([numbers, drawn[drawn <= limit]])
-        if kept.num_rows > _SLACK * max_rows:
-            kept, numbers, limit = _cut(kept, numbers, max_rows)
-    if kept.num_rows > max_rows:
-        kept, numbers, limit = _cut(kept, numbers, max_rows)
-    return kept, seen
+        kept.add(batch, _numbers(batch["query"], seed))
+        if kept.rows.num_rows > _SLACK * max_rows:
+            kept.cut()
+    if kept.rows.num_rows > max_rows:
+        kept.cut()
+    return kept.rows, seen
+
+
+class _Reservoir:
+    """Rows, each with the number of its query; no row above the limit comes in again."""
+
+    def __init__(self, schema: pa.Schema, max_rows: int) -> None:
+        self.rows = schema.empty_table()
+        self._numbers: Numbers = np.zeros(0, np.uint64)
+        self._limit = np.uint64(_MASK)
+        self._too_large: Numbers = np.zeros(0, np.uint64)
+        self._max_rows = max_rows
+
+    def add(self, batch: pa.RecordBatch, numbers: Numbers) -> None:
+        chosen = (numbers <= self._limit) & ~np.isin(numbers, self._too_large)
+        self.rows = pa.concat_tables([self.rows, pa.Table.from_batches([batch]).filter(pa.array(chosen))])
+        self._numbers = np.concatenate([self._numbers, numbers[chosen]])
+
+    def cut(self) -> None:
+        distinct, sizes = np.unique(self._numbers, return_counts=True)
+        large = sizes > max(1, self._max_rows * LARGEST_SHARE)
+        self._too_large = np.concatenate([self._too_large, distinct[large]])
+        fitting = int(np.searchsorted(np.cumsum(sizes[~large]), self._max_rows, "right"))
+        if fitting < (~large).sum():
+            # The first number that does not fit stays out, and all above it, also of what is still to come.
+            self._limit = distinct[~large][fitting] - np.uint64(1)
+        chosen = (self._numbers <= self._limit) & ~np.isin(self._numbers, self._too_large)
+        self.rows = self.rows.filter(pa.array(chosen)).combine_chunks()
+        self._numbers = self._numbers[chosen]
 
 
 def _numbers(queries: pa.Array, seed: int) -> Numbers:
@@ -43,12 +70,3 @@ def _numbers(queries: pa.Array, seed: int) -> Numbers:
     named = [(int(name, 16) ^ salt) * _MIX & _MASK for name in encoded.dictionary.to_pylist()]
     drawn: Numbers = np.array(named, np.uint64)[encoded.indices.to_numpy()]
     return drawn
-
-
-def _cut(kept: pa.Table, numbers: Numbers, max_rows: int) -> tuple[pa.Table, Numbers, np.uint64]:
-    distinct, rows = np.unique(numbers, return_counts=True)
-    fitting = int(np.searchsorted(np.cumsum(rows), max_rows, "right"))
-    # The first number that does not fit stays out, and all above it, also of what is still to come.
-    limit = distinct[fitting] - np.uint64(1) if fitting < len(distinct) else np.uint64(_MASK)
-    chosen = numbers <= limit
-    return kept.filter(pa.array(chosen)).combine_chunks(), numbers[chosen], limit

@@ -19,8 +19,8 @@ class Window:
     """What came in during one window."""
 
     pairs: pa.Table
-    seen: int
-    """Rows that there were; more than `pairs` has where these are a sample."""
+    sampled_from: int | None = None
+    """Rows that there were, where `pairs` are a sample of them."""
 
 
 ReadWindow = Callable[[datetime], Window]
@@ -57,10 +57,8 @@ def watch(
     """
     window = read(now)
     report, measured = examine(profile, window.pairs, settings, encode, score, traffic=traffic, progress=progress)
-    if window.seen > window.pairs.num_rows:
-        sampled = (
-            f"The window is a seeded sample of whole queries: {window.pairs.num_rows:,} of {window.seen:,} rows."
-        )
+    if window.sampled_from is not None:
+        sampled = f"The window is a seeded sample of whole queries from {window.sampled_from:,} rows."
         report = report.model_copy(update={"notes": (*report.notes, sampled)})
     watched = [_watched(report, now)]
     if report.drifted:

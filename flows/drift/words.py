@@ -2,7 +2,8 @@
 
 from typing import Any
 
-WORD = r"(?u)\b[^\W\d_]\w+\b"
+WORD = r"(?u)\b[^\W\d_]\w{1,40}\b"
+"""What is longer is no word, and would make every array of words as wide."""
 
 
 def hashed_words(texts: list[str], buckets: int) -> Any:

@@ -68,7 +68,7 @@ def read_predictions(
                     continue
                 prediction = _prediction(fields)
                 wanted = since is None or prediction.at >= since
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                 passed_over += 1
                 continue
             if wanted:
@@ -78,6 +78,7 @@ def read_predictions(
 
 
 def _prediction(fields: dict[str, Any]) -> Prediction:
+    fields["query"].encode()  # a text, without halves of characters
     return Prediction(
         request_id=fields["request_id"],
         at=datetime.fromisoformat(fields["time"]).astimezone(UTC),

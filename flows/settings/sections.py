@@ -14,7 +14,7 @@ EngineName = Literal["openvino-int8", "onnxruntime-int8", "openvino-fp32", "onnx
 class Section(BaseModel):
     """A group of settings. Two equal groups have equal digests, so finished work can be recognised."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def digest(self) -> str:
         """Return 16 hex digits over every value of the section; secrets count by presence alone."""
@@ -188,7 +188,7 @@ class DriftSettings(Section):
     false_alarm_rate: float = Field(
         0.01, ge=0.001, le=0.5, description="How often a window of quiet times may be red, over all channels."
     )
-    window_days: float = Field(7, gt=0, description="The current window: this many days up to now.")
+    window_days: float = Field(7, gt=0, le=3_660, description="The current window: this many days up to now.")
     watched_windows: int = Field(
         3, ge=1, le=52, description="An alarm looks at so many windows, each before the other."
     )
@@ -204,7 +204,7 @@ class DriftSettings(Section):
         500, ge=0, description="Queries of a side, each with one document, that are embedded; 0 for none."
     )
     max_scored_rows: int = Field(1_000, ge=0, description="Rows of a side that the champion scores; 0 for none.")
-    history_weeks: int = Field(12, ge=1, description="The picture of each channel goes back so far.")
+    history_weeks: int = Field(12, ge=1, le=520, description="The picture of each channel goes back so far.")
     seed: int = Field(13, description="Of sampling and of the quiet windows.")
 
     @model_validator(mode="after")
@@ -230,7 +230,10 @@ class TriggerSettings(Section):
     growth: bool = Field(True, description="Many new labelled pairs start it.")
     quality: bool = Field(True, description="A champion that ranks fresh pairs worse than before starts it.")
     cool_down_hours: float = Field(
-        24, ge=0, description="A triggered run ends at once when another one was triggered less than this before."
+        24,
+        ge=0,
+        le=8_760,
+        description="A triggered run ends at once when another one was triggered less than this before.",
     )
     open_runs: int = Field(1, ge=1, description="A triggered run ends at once when so many are open already.")
 

@@ -17,5 +17,5 @@ def judge_afresh(reference: pa.Table, window: pa.Table, settings: DriftSettings)
 def watch_afresh(reference: pa.Table, window: pa.Table, settings: DriftSettings, folder: Path) -> DriftReport:
     """Do the same and write the report; every window looks like this one."""
     profile = Profile.fit(reference, settings)
-    read = Window(window, window.num_rows)
+    read = Window(window)
     return watch(profile, lambda until: read, datetime(2025, 6, 1, tzinfo=UTC), settings, folder)

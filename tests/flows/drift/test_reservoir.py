@@ -21,7 +21,7 @@ def pairs(traffic: Traffic) -> pa.Table:
 
 
 @settings(max_examples=30, deadline=None)
-@given(max_rows=st.integers(5, 2_500), batch=st.integers(1, 700), seed=st.integers(0, 2**40), order=st.randoms())
+@given(max_rows=st.integers(20, 2_500), batch=st.integers(1, 700), seed=st.integers(0, 2**40), order=st.randoms())
 def test_whole_queries_in_any_order(
     pairs: pa.Table, max_rows: int, batch: int, seed: int, order: np.random.Generator
 ) -> None:
