@@ -11,6 +11,8 @@ import numpy as np
 
 from flows.drift.period import Floats
 
+_LEAST_EXPECTED = 2.0
+
 Distance = Callable[[Floats, Floats, Floats, Floats], Floats]
 """(mean vectors of the reference, of the window, queries behind the first, behind the second) -> statistics."""
 
@@ -39,11 +41,11 @@ def kullback_leibler(reference: Floats, window: Floats, n: Floats, m: Floats) ->
 def chi_square(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
     """Return Pearson's two-sample chi-square of shares p, q of n and m queries: nm/(n+m) sum (p-q)^2 / pooled.
 
-    A category that only one side knows has a pooled share above zero, so nothing is divided by zero.
+    No category counts as rarer than two queries of the window (Cochran 1954 asks for one to five), else a single
+    query from a new source would outweigh all others.
     """
-    pooled = _pooled(reference, window, n, m)
-    squares = np.divide((reference - window) ** 2, pooled, out=np.zeros_like(pooled), where=pooled > 0)
-    statistic: Floats = n * m / (n + m) * squares.sum(axis=1)
+    pooled = np.maximum(_pooled(reference, window, n, m), (_LEAST_EXPECTED / m)[:, None])
+    statistic: Floats = n * m / (n + m) * ((reference - window) ** 2 / pooled).sum(axis=1)
     return statistic
 
 

@@ -138,3 +138,13 @@ def test_every_one_of_many_new_sources_is_named(traffic: Traffic, reference: pa.
     assert {f"new{i}" for i in range(15)} <= {
         shift.name for shift in judge_afresh(reference, renamed, SETTINGS).sources
     }
+
+
+@pytest.mark.parametrize(("strangers", "red"), [(1, False), (2, False), (12, True)])
+def test_a_new_source_is_drift_when_it_is_more_than_a_query_or_two(
+    traffic: Traffic, reference: pa.Table, strangers: int, red: bool
+) -> None:
+    week = traffic(100, seed=8, day=70)
+    names = ["new" if row < 6 * strangers else name for row, name in enumerate(week["source"].to_pylist())]
+    changed = week.set_column(3, week.schema.field("source"), pa.array(names))
+    assert ("source" in drifted(judge_afresh(reference, changed, SETTINGS))) == red
