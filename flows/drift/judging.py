@@ -81,7 +81,7 @@ def examine(
     missing = _too_small(report, settings)
     measured: tuple[Measured, ...] = ()
     if not missing:
-        period = prepared(rankable, settings, encode, score)
+        period = prepared(rankable, settings, encode, score, profile.trained)
         progress(0.5)
         sampled = period.sample(settings.max_text_rows, settings.seed)
         measured = tuple(_measure(profile.channels, period, sampled))

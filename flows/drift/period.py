@@ -18,6 +18,7 @@ from flows.contracts.pair import text_ids
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.uint64]
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -124,10 +125,13 @@ class Period:
         vectors = {c: np.asarray(encode([text or "" for text in of]), np.float64) for c, of in texts.items()}
         return replace(self, embeddings={c: v[np.isfinite(v).all(axis=1)] for c, v in vectors.items()})
 
-    def scored(self, score: "Score", max_rows: int, seed: int) -> "Period":
-        """Return this with the column `score` for the rows of some whole queries, `max_rows` at most; else null."""
+    def scored(self, score: "Score", trained: Numbers, max_rows: int, seed: int) -> "Period":
+        """Return this with the column `score` for the rows of some whole queries, `max_rows` at most; else null.
+
+        None of the queries that are `trained`: of these the champion is surer than of anything new.
+        """
         rows = self.rows
-        eligible = rows.filter(pc.equal(rows["split"], "test")) if "split" in rows.column_names else rows
+        eligible = rows.filter(pa.array(~np.isin(query_numbers(rows), trained)))
         some = Period.of(eligible).sample(max_rows, seed).rows
         pairs = [some[c].to_pylist() for c in ("query", "document")]
         known = dict(zip(zip(*pairs, strict=True), np.asarray(score(*pairs), np.float64).tolist(), strict=True))
@@ -171,6 +175,23 @@ class Period:
             return None, None
         ends = pc.min_max(_instants(self.rows)).as_py()
         return ends["min"], ends["max"]
+
+
+def trained_queries(pairs: pa.Table) -> Numbers:
+    """Return the numbers of a snapshot's queries that its champion has seen: all but those of the test split."""
+    if "split" not in pairs.column_names:
+        return np.zeros(0, np.uint64)
+    return np.unique(query_numbers(pairs.filter(pc.not_equal(pairs["split"], "test"))))
+
+
+def query_numbers(pairs: pa.Table) -> Numbers:
+    """Return the `text_id` of each row's query as a number; shape (rows,)."""
+    if "query" not in pairs.column_names:
+        return np.zeros(pairs.num_rows, np.uint64)
+    encoded = text_ids(pairs["query"].cast(pa.string()).combine_chunks()).fill_null("0").dictionary_encode()
+    named = np.array([int(name, 16) for name in encoded.dictionary.to_pylist()], np.uint64)
+    numbers: Numbers = named[encoded.indices.to_numpy()]
+    return numbers
 
 
 def _weights(query: Integers, pairs: pa.Table) -> Floats:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from flows.drift.calibration import Quiet, calibrate
 from flows.drift.channels import KINDS, Channel, Vectors, fit_channels
 from flows.drift.movement import WordShares
-from flows.drift.period import Encode, Floats, Integers, Period, Score
+from flows.drift.period import Encode, Floats, Integers, Numbers, Period, Score, trained_queries
 from flows.drift.report import PeriodSummary
 from flows.settings import DriftSettings
 
@@ -75,6 +75,8 @@ class Profile:
     summary: PeriodSummary
     channels: tuple[ReferenceChannel, ...]
     words: WordShares
+    trained: Numbers
+    """Numbers of the queries that the champion has seen; see `trained_queries`."""
     settings: str
     """Digest of the settings that it was fitted with."""
     _quiet: dict[tuple[str, int, int, int], Quiet] = field(default_factory=dict, compare=False, repr=False)
@@ -101,7 +103,8 @@ class Profile:
         """
         whole = Period.of(reference)
         rankable = whole.rankable()
-        period = prepared(rankable, settings, encode, score)
+        trained = trained_queries(reference)
+        period = prepared(rankable, settings, encode, score, trained)
         progress(0.6)
         sampled = period.sample(settings.max_text_rows, settings.seed)
         fitted: list[ReferenceChannel] = []
@@ -117,6 +120,7 @@ class Profile:
             summary=PeriodSummary.of(whole, rankable, period),
             channels=tuple(fitted),
             words=WordShares.of(sampled),
+            trained=trained,
             settings=settings.profile_digest(),
         )
         progress(1.0)
@@ -132,6 +136,7 @@ class Profile:
     def save(self, path: Path) -> None:
         """Write the profile as one .npz, whole or not at all; nothing in it is executed when it is read."""
         arrays: dict[str, Any] = {"summary": self.summary.model_dump_json(), "settings": self.settings}
+        arrays["trained"] = self.trained
         arrays["channels"] = json.dumps([(part.name, type(part.channel).__name__) for part in self.channels])
         arrays |= {f"words/{name}": array for name, array in self.words.arrays().items()}
         for part in self.channels:
@@ -158,17 +163,20 @@ class Profile:
                 summary=PeriodSummary.model_validate_json(str(arrays["summary"])),
                 channels=channels,
                 words=WordShares(**words),
+                trained=arrays["trained"],
                 settings=str(arrays["settings"]),
             )
         except _UNREADABLE as error:
             raise UnreadableProfileError(f"{path} is no profile of this version: {error}") from error
 
 
-def prepared(period: Period, settings: DriftSettings, encode: Encode | None, score: Score | None) -> Period:
+def prepared(
+    period: Period, settings: DriftSettings, encode: Encode | None, score: Score | None, trained: Numbers
+) -> Period:
     """Return a side as it is compared: sampled by query where it is large, embedded, scored."""
     period = period.sample(settings.max_rows, settings.seed)
     if score is not None and period.queries and period.has("document"):
-        period = period.scored(score, settings.max_scored_rows, settings.seed)
+        period = period.scored(score, trained, settings.max_scored_rows, settings.seed)
     if encode is not None and period.queries:
         period = period.embedded(encode, settings.max_embedded_queries)
     return period

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from flows.drift import Profile, UnreadableProfileError, judge
@@ -95,3 +96,17 @@ def test_an_encoder_of_another_width_leaves_the_meaning_out(profile: Profile, tr
     report = judge(profile, traffic(60, seed=4, day=42), SETTINGS, lambda texts: np.ones((len(texts), 3)), score)
     left_out = {channel.name for channel in report.channels if not channel.measures}
     assert left_out == {"query meaning", "document meaning"}
+
+
+def test_a_champion_that_is_surer_of_what_it_was_trained_on_is_no_drift(reference: pa.Table) -> None:
+    """The newest window after a training is for the most part what the champion was trained on."""
+    trained = set(reference.filter(pc.equal(reference["split"], "train"))["query"].to_pylist())
+
+    def surer(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
+        return score(queries, documents) + np.array([9.0 * (query in trained) for query in queries])
+
+    window = reference.slice(reference.num_rows // 3).drop_columns(["split"])
+    report = judge(Profile.fit(reference, SETTINGS, None, surer), window, SETTINGS, None, surer)
+    judged = {channel.name: channel for channel in report.channels}["champion's score"]
+    assert judged.measures
+    assert not judged.drifted
