@@ -11,7 +11,7 @@ import numpy as np
 
 from flows.drift.period import Floats
 
-_LEAST_EXPECTED = 2.0
+_LEAST_EXPECTED = 1.0
 
 Distance = Callable[[Floats, Floats, Floats, Floats], Floats]
 """(mean vectors of the reference, of the window, queries behind the first, behind the second) -> statistics."""
@@ -41,7 +41,7 @@ def kullback_leibler(reference: Floats, window: Floats, n: Floats, m: Floats) ->
 def chi_square(reference: Floats, window: Floats, n: Floats, m: Floats) -> Floats:
     """Return Pearson's two-sample chi-square of shares p, q of n and m queries: nm/(n+m) sum (p-q)^2 / pooled.
 
-    No category counts as rarer than two queries of the window (Cochran 1954 asks for one to five), else a single
+    No category counts as rarer than one query of the window (Cochran 1954 asks for one to five), else a single
     query from a new source would outweigh all others.
     """
     pooled = np.maximum(_pooled(reference, window, n, m), (_LEAST_EXPECTED / m)[:, None])
