@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from flows.evaluation import METRICS, EvaluationError, EvaluationReport, evaluate, per_query_metrics, write_report
+from flows.evaluation.lineup import Lineup
 
 SNAPSHOT = "5e" * 32
 
@@ -117,6 +118,13 @@ def test_predictions_are_enough_to_judge_again(written, judged):
         pd.testing.assert_frame_equal(again, evaluation.per_query)
 
 
+def test_scorers_may_have_seen_the_rows_in_another_order(table, judged, seeing):
+    turned = evaluate(table.take(list(range(table.num_rows))[::-1]), seeing("bm25", table, 2.0, 3))
+    challenger, bm25 = judged["version 4"], judged["bm25"]
+    expected = Lineup.of(challenger, [], bm25).predictions()
+    assert Lineup.of(challenger, [], turned).predictions().equals(expected)
+
+
 def test_pictures_show_something(written):
     for name in ("metrics.png", "slices.png", "differences.png"):
         pixels = matplotlib.image.imread(written[name])
@@ -147,7 +155,7 @@ def test_without_others_the_retriever_is_the_incumbent(judged, table, tmp_path):
 def test_odd_names_break_nothing(judged, table, make_split, seeing, tmp_path):
     sources = ("a$b$\\frac{", "=cmd\n" + "x" * 200)
     strange = make_split(60, sources=sources)
-    names = ("$\\alpha$ & <b>" + "y" * 90, "_^{$")
+    names = ("$\\frac{$ & <b>" + "y" * 90, "_^{$")
     first, second = (
         replace(evaluate(strange, seeing("s", strange, 1, seed)), scorer=name) for seed, name in enumerate(names)
     )
