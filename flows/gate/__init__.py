@@ -1,6 +1,6 @@
 """The decision whether a challenger takes over, with its evidence."""
 
-from flows.gate.contender import Contender, Costs, GateError
+from flows.gate.contender import JUDGED, Contender, Costs, GateError
 from flows.gate.costs import Lists, Model, measure_costs, usual_lists
 from flows.gate.decision import Comparison, Decision, Judgement, Rule, Slice, Verdict
 from flows.gate.evidence import Evidence
@@ -8,6 +8,7 @@ from flows.gate.judging import decide
 from flows.gate.report import sentence, to_markdown
 
 __all__ = [
+    "JUDGED",
     "Comparison",
     "Contender",
     "Costs",

@@ -101,7 +101,7 @@ def _latencies(scorers: Mapping[str, Scorer], lists: Lists, rounds: int) -> dict
 def _memory(open_model: Open, lists: Lists) -> int:
     """Return by how many bytes a fresh process grows; raises what opening or scoring raises there."""
     with multiprocessing.get_context("spawn").Pool(1) as process:
-        return process.apply(_growth, (open_model, lists))
+        return int(process.apply(_growth, (open_model, lists)))
 
 
 def _growth(open_model: Open, lists: Lists) -> int:

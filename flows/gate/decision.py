@@ -9,6 +9,7 @@ from flows.gate.evidence import Evidence
 from flows.settings import GateSettings
 
 Verdict = Literal["promote", "reject", "cannot-tell"]
+Mode = Literal["enabled", "dry_run", "disabled"]
 About = Literal["queries", "gain", "harm", "costs"]
 """`gain` can fail for want of queries; `harm` and `costs` were seen."""
 
@@ -103,7 +104,7 @@ class Decision(BaseModel):
     """One a challenger, in the given order; none where the gate is disabled."""
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> Mode:
         """Enabled, dry_run or disabled."""
         return self.settings.mode
 
