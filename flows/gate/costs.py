@@ -113,7 +113,7 @@ def _growth(open_model: Open, lists: Lists) -> int:
     scorer = open_model()
     for query, candidates in zip(lists.queries, lists.documents, strict=True):
         scorer.score([query] * len(candidates), candidates)
-    return max(0, own.memory_info().rss - before)
+    return max(0, int(own.memory_info().rss) - int(before))
 
 
 def _size(folder: Path) -> int:

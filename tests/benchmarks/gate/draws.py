@@ -14,6 +14,10 @@ BUCKETS = 4
 COLUMNS = 4
 
 
+class OutOfReach(ValueError):
+    """No mixture of these rankers differs by so much."""
+
+
 class Draw(NamedTuple):
     """One test set with both sides."""
 
@@ -33,10 +37,10 @@ def equal(runs: Runs, queries: int, rng: np.random.Generator) -> Draw:
 def retrained_champion(runs: Runs, queries: int, rng: np.random.Generator) -> Draw:
     """Draw the champion as the loop makes it, the better of two seeds on other queries, and another seed of it."""
     ours, one, other = (int(i) for i in rng.permutation(len(runs.seeds))[:3])
-    elsewhere = rng.choice(len(runs.weaker), len(runs.weaker) // 3, replace=False)
+    elsewhere = rng.choice(len(runs.other), len(runs.other) // 3, replace=False)
     means = {seed: runs.seeds[seed][NDCG].to_numpy()[elsewhere].mean() for seed in (one, other)}
     theirs = max(means, key=lambda seed: means[seed])
-    left = np.setdiff1d(np.arange(len(runs.weaker)), elsewhere)
+    left = np.setdiff1d(np.arange(len(runs.other)), elsewhere)
     return _draw(runs, runs.seeds[ours], runs.seeds[theirs], queries, rng, (ours, theirs), left)
 
 
@@ -51,8 +55,8 @@ def unlucky_champion(runs: Runs, queries: int, rng: np.random.Generator) -> Draw
 def better(runs: Runs, gain: float, queries: int, rng: np.random.Generator) -> Draw:
     """Draw two seeds, the challenger truly better by `gain`."""
     ours, theirs = _pair(runs, rng)
-    everywhere = np.ones(len(runs.weaker), dtype=bool)
-    sides = _apart(runs.seeds[ours], runs.seeds[theirs], runs.weaker, gain, everywhere, rng)
+    everywhere = np.ones(len(runs.other), dtype=bool)
+    sides = _apart(runs.seeds[ours], runs.seeds[theirs], runs.other, gain, everywhere, rng)
     return _draw(runs, *sides, queries, rng, (ours, theirs))
 
 
@@ -62,8 +66,8 @@ def harmful(runs: Runs, gain: float, fall: float, queries: int, rng: np.random.G
     inside = (_slices(runs)["column 0"] == "0").to_numpy()
     share = inside.mean()
     elsewhere = (gain + share * fall) / (1 - share)
-    sides = _apart(runs.seeds[ours], runs.seeds[theirs], runs.weaker, -fall, inside, rng)
-    sides = _apart(*sides, runs.weaker, elsewhere, ~inside, rng)
+    sides = _apart(runs.seeds[ours], runs.seeds[theirs], runs.other, -fall, inside, rng)
+    sides = _apart(*sides, runs.other, elsewhere, ~inside, rng)
     return _draw(runs, *sides, queries, rng, (ours, theirs))
 
 
@@ -75,25 +79,30 @@ def _pair(runs: Runs, rng: np.random.Generator) -> tuple[int, int]:
 def _apart(
     challenger: pd.DataFrame,
     incumbent: pd.DataFrame,
-    weaker: pd.DataFrame,
+    other: pd.DataFrame,
     gain: float,
     where: npt.NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return both sides with a mean difference of `gain` over the queries `where`.
 
-    One side gets the weaker ranker's values on a random share of the queries, which is what that share makes of it:
+    One side gets another ranker's values on a random share of the queries, which is what that share makes of it:
     differences stay those between real rankers, most of them 0 and some large.
     """
     lacking = gain - float((challenger - incumbent)[NDCG][where].mean())
-    worse, kept = (incumbent, challenger) if lacking > 0 else (challenger, incumbent)
-    step = float((worse - weaker)[NDCG][where].mean())
-    share = abs(lacking) / step if step > 0 else np.inf
-    if share > 1:
-        raise ValueError(f"a difference of {gain:g} is more than the weaker ranker can make: {step:.4f}")
-    chosen = where & (rng.random(len(where)) < share)
-    changed = worse.where(~chosen[:, np.newaxis], weaker)
-    return (kept, changed) if lacking > 0 else (changed, kept)
+    raised, lowered = (float((other - side)[NDCG][where].mean()) for side in (challenger, incumbent))
+    shares = [lacking / step if step else np.inf for step in (raised, -lowered)]
+    possible = [i for i in (0, 1) if 0 <= shares[i] <= 1]
+    if not possible:
+        raise OutOfReach(
+            f"a difference of {gain:g} is more than the other ranker can make: {max(raised, -lowered):g}"
+        )
+    side = min(possible, key=lambda i: shares[i])
+    sides = [challenger, incumbent]
+    chosen = where & (rng.random(len(where)) < shares[side])
+    sides[side] = sides[side].copy()
+    sides[side].loc[chosen] = other.loc[chosen]
+    return sides[0], sides[1]
 
 
 def _draw(
@@ -106,7 +115,7 @@ def _draw(
     of: npt.NDArray[np.int64] | None = None,
 ) -> Draw:
     """Take a test set; where it is larger than the data, queries come again, each as a query of its own."""
-    of = np.arange(len(runs.weaker)) if of is None else of
+    of = np.arange(len(runs.other)) if of is None else of
     rows = rng.choice(of, queries, replace=queries > len(of))
     names = pd.RangeIndex(queries).astype(str)
     taken = [frame.iloc[rows].set_axis(names) for frame in (challenger, incumbent, _slices(runs))]
@@ -117,8 +126,8 @@ def _slices(runs: Runs) -> pd.DataFrame:
     """Return parts that mean nothing: in each column a quarter of the queries in each bucket, by hash."""
     columns = {}
     for column in range(COLUMNS):
-        names = pd.Series(runs.weaker.index.astype(str) + f"/{column}")
+        names = pd.Series(runs.other.index.astype(str) + f"/{column}")
         columns[f"column {column}"] = (
             (pd.util.hash_pandas_object(names, index=False) % BUCKETS).astype(str).to_numpy()
         )
-    return pd.DataFrame(columns, index=runs.weaker.index)
+    return pd.DataFrame(columns, index=runs.other.index)

@@ -42,10 +42,10 @@ def show_runs(runs: Runs) -> None:
     means = [frame[NDCG].mean() for frame in runs.seeds]
     spreads = [float((a[NDCG] - b[NDCG]).std()) for a, b in combinations(runs.seeds, 2)]
     print(
-        f"{runs.dataset}: {len(runs.weaker)} queries, {len(means)} seeds, NDCG@10 {min(means):.4f} to "
+        f"{runs.dataset}: {len(runs.other)} queries, {len(means)} seeds, NDCG@10 {min(means):.4f} to "
         f"{max(means):.4f}, standard deviation {np.std(means, ddof=1):.4f}, of it seed alone "
         f"{seed_deviation(runs):.4f}; per-query differences of two seeds {np.mean(spreads):.3f}; "
-        f"the weaker ranker {runs.weaker[NDCG].mean():.4f}"
+        f"the other ranker {runs.other[NDCG].mean():.4f}"
     )
 
 
@@ -104,10 +104,10 @@ def document(cells: Sequence[Cell], lines: Sequence[Line], runs: Mapping[str, Ru
         "draws": draws,
         "data": {
             name: {
-                "queries": len(each.weaker),
+                "queries": len(each.other),
                 "seeds": len(each.seeds),
                 "ndcg@10": [float(frame[NDCG].mean()) for frame in each.seeds],
-                "weaker": float(each.weaker[NDCG].mean()),
+                "other": float(each.other[NDCG].mean()),
                 "seed_deviation": seed_deviation(each),
             }
             for name, each in runs.items()

@@ -35,12 +35,12 @@ class Runs(NamedTuple):
     dataset: str
     seeds: tuple[pd.DataFrame, ...]
     """Per-query metrics of one recipe, a seed each, the same queries in the same order."""
-    weaker: pd.DataFrame
-    """The same of a ranker that is truly worse, to make a difference of known size with."""
+    other: pd.DataFrame
+    """The same of a ranker that is truly worse or better, to make a difference of known size with."""
 
 
 def read(folder: Path) -> list[Runs]:
-    """Return every recipe that has two seeds or more, each with the weakest other ranker of its data set."""
+    """Return every recipe that has two seeds or more, with the farthest other ranker of its data."""
     found: dict[str, dict[str, list[pd.DataFrame]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(folder.glob("*-*-*.parquet")):
         dataset, recipe = path.stem.split("-", 1)
@@ -50,9 +50,10 @@ def read(folder: Path) -> list[Runs]:
         for recipe, frames in recipes.items():
             others = [other[0] for name, other in recipes.items() if name != recipe]
             if len(frames) > 1 and others:
-                weaker = min(others, key=lambda frame: frame["ndcg@10"].mean())
-                aligned = [frame.loc[weaker.index, weaker.columns] for frame in frames]
-                runs.append(Runs(f"{dataset} {recipe}", tuple(aligned), weaker))
+                mean = frames[0]["ndcg@10"].mean()
+                farthest = max(others, key=lambda frame: abs(frame["ndcg@10"].mean() - mean))
+                aligned = [frame.loc[farthest.index, farthest.columns] for frame in frames]
+                runs.append(Runs(f"{dataset} {recipe}", tuple(aligned), farthest))
     return runs
 
 

@@ -45,7 +45,7 @@ class Cell(NamedTuple):
 
 def tasks(runs: Runs, sizes: Sequence[int], gains: Sequence[float], falls: Sequence[float], count: int) -> list[Task]:
     """Return the cells that the data set's queries suffice for."""
-    known = len(runs.weaker)
+    known = len(runs.other)
     made = [(kind, n, 0.0, 0.0) for kind in ("equal", "unlucky") for n in sizes if n <= known]
     if len(runs.seeds) > 2:
         made += [("retrained", n, 0.0, 0.0) for n in sizes if n <= known * 2 // 3]
@@ -56,13 +56,16 @@ def tasks(runs: Runs, sizes: Sequence[int], gains: Sequence[float], falls: Seque
 
 
 def run(task: Task, runs: Runs) -> list[Cell]:
-    """Draw and judge; the same task gives the same cells."""
+    """Draw and judge; the same task gives the same cells, and one that these rankers cannot make gives none."""
     rng = np.random.default_rng(task.seed)
     promoted: dict[str, dict[tuple[int, int], list[bool]]] = defaultdict(lambda: defaultdict(list))
     sizes, spreads = [], []
     for _ in range(task.count):
-        queries = task.queries or _asked(runs, task, rng)
-        draw = _draw(runs, task, queries, rng)
+        try:
+            queries = task.queries or _asked(runs, task, rng)
+            draw = _draw(runs, task, queries, rng)
+        except draws.OutOfReach:
+            continue
         decision = _judge(draw)
         said = judges.vetoes(decision, draw) if task.kind == "slice" else judges.verdicts(decision)
         for gate, verdict in said.items():
