@@ -8,7 +8,6 @@ Prints tables, writes JSON, and ends with status 1 when a promise is not kept.
 
 import argparse
 import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -45,17 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _simulate(asked: argparse.Namespace, found: dict[str, runs.Runs]) -> list[simulation.Cell]:
     cells = []
-    with ProcessPoolExecutor(asked.jobs, get_context("spawn"), initializer=_quiet) as pool:
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn"), initializer=simulation.quiet) as pool:
         for each in found.values():
             tasks = simulation.tasks(each, asked.sizes, asked.gains, asked.falls, asked.draws)
             for done, of_task in enumerate(pool.map(partial(simulation.run, runs=each), tasks), 1):
                 cells += of_task
                 print(f"{each.dataset}: {done} of {len(tasks)}", file=sys.stderr, flush=True)
     return cells
-
-
-def _quiet() -> None:
-    logging.disable(logging.INFO)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """Draws of every kind, judged; one task is one cell of the tables."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -85,6 +86,11 @@ def run(task: Task, runs: Runs) -> list[Cell]:
         )
         for gate, pairs in promoted.items()
     ]
+
+
+def quiet() -> None:
+    """Keep a worker from saying each verdict."""
+    logging.disable(logging.INFO)
 
 
 def _draw(runs: Runs, task: Task, queries: int, rng: np.random.Generator) -> draws.Draw:

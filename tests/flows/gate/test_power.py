@@ -15,13 +15,19 @@ def spread(deviation, count=200):
 
 def test_the_number_is_the_textbooks():
     # ((1.960 + 1.282) 0.2 / 0.03)^2, and the same at 0.3 with the level halved for two challengers.
-    assert queries_needed(spread(0.2), SETTINGS) == 467
-    assert queries_needed(spread(0.3), SETTINGS, challengers=2) == pytest.approx((2.2414 + 1.2816) ** 2 * 100, abs=1)
+    assert queries_needed(spread(0.2, 10**6), SETTINGS) == pytest.approx(467, abs=2)
+    two = queries_needed(spread(0.3, 10**6), SETTINGS, challengers=2)
+    assert two == pytest.approx((2.2414 + 1.2816) ** 2 * 100, abs=4)
+
+
+def test_a_spread_known_from_few_queries_asks_for_more():
+    # chi2(0.2) of 29 degrees of freedom is 22.48.
+    assert queries_needed(spread(0.2, 30), SETTINGS) == pytest.approx(467 * 29 / 22.48, abs=2)
 
 
 def test_the_least_gain_asks_for_more_where_it_lies_close_to_what_is_to_be_seen():
     close = SETTINGS.model_copy(update={"min_ndcg_gain": 0.025})
-    assert queries_needed(spread(0.2), close) == pytest.approx((1.2816 * 0.2 / 0.005) ** 2, abs=1)
+    assert queries_needed(spread(0.2, 10**6), close) == pytest.approx((1.2816 * 0.2 / 0.005) ** 2, abs=5)
 
 
 @pytest.mark.parametrize("differences", [np.zeros(50), np.zeros(1), np.zeros(0)])

@@ -61,7 +61,7 @@ def test_means(challenger, incumbent, queries, verdict, rules):
 
 
 SPREADS = [
-    # gain, queries at a spread of 0.2 | verdict, rules that failed; 467 queries would tell
+    # gain, queries at a spread of 0.2 | verdict, rules that failed; about 500 queries would tell
     (0.05, 100, "promote", []),
     (0.03, 100, "cannot-tell", UNSURE),
     (0.03, 300, "promote", []),
@@ -81,8 +81,9 @@ SPREADS = [
 def test_gains_that_chance_may_explain(gain, queries, verdict, rules):
     decision = judge(noisy(gain, queries), frame(0.5, queries=queries))
     assert (decision.verdict, failed(decision)) == (verdict, rules)
-    assert decision.judgements[0].queries_needed == 467
-    assert decision.queries_needed == (467 if verdict == "cannot-tell" else None)
+    needed = decision.judgements[0].queries_needed
+    assert 467 < needed < 560  # more than the textbook's, the less the spread is known
+    assert decision.queries_needed == (needed if verdict == "cannot-tell" else None)
 
 
 def test_an_outlier_is_not_evidence():
