@@ -6,8 +6,8 @@ from prefect.artifacts import create_table_artifact
 from flows.contracts.model import ModelVersion
 from flows.contracts.snapshot import Snapshot
 from flows.orchestration.retries import HEALING
-from flows.packaging import ExportedModel, PackagedBento, build_bento, export
-from flows.registry import RegistryError, open_registry
+from flows.packaging import ExportedModel, PackagedBento, Victory, build_bento, export, victory
+from flows.registry import Registry, RegistryError, RegistryUnavailable, open_registry
 from flows.settings import Settings, load_settings
 from flows.snapshot import SnapshotError, find
 
@@ -15,6 +15,8 @@ from flows.snapshot import SnapshotError, find
 @flow(name="package", timeout_seconds=1800)
 def package(version: int | None = None) -> PackagedBento:
     """Export a version, choose the fastest engine that ranks as the trained model does, and build a Bento of both.
+
+    The engine must also pass the gate's rules of quality against the incumbent that the version beat.
 
     What is built already is returned as it is.
 
@@ -42,9 +44,12 @@ def build(version: ModelVersion) -> PackagedBento:
     """Export, verify, measure and build."""
     settings = load_settings()
     log = get_run_logger()
-    trained = open_registry(settings).fetch(version.version, settings.folder("models"))
+    registry = open_registry(settings)
+    trained = registry.fetch(version.version, settings.folder("models"))
     output = settings.folder("exports") / f"{version.name}-{version.version}"
-    exported = export(trained, output, version, settings.packaging, _snapshot(settings, version), log.info)
+    snapshot = _snapshot(settings, version)
+    won = _victory(registry, version, snapshot, settings)
+    exported = export(trained, output, version, settings.packaging, snapshot, log.info, won)
     show_engines(exported)
     return build_bento(exported, version, settings.packaging, settings.folder("bentoml"))
 
@@ -56,6 +61,26 @@ def _snapshot(settings: Settings, version: ModelVersion) -> Snapshot:
     except SnapshotError as gone:
         get_run_logger().warning("%s Measuring on the newest snapshot instead.", gone)
         return find(settings.folder("snapshots"))
+
+
+def _victory(registry: Registry, version: ModelVersion, snapshot: Snapshot, settings: Settings) -> Victory | None:
+    """Return what the version won against; None where nothing is known of it, which the log says."""
+    log = get_run_logger()
+    if snapshot.digest != version.snapshot:
+        log.warning(
+            "The test queries that version %d won on are gone: its export is not judged again.", version.version
+        )
+        return None
+    try:
+        measured, incumbent = (
+            registry.evidence(version.version, f"{s}.parquet") for s in ("challenger", "incumbent")
+        )
+    except RegistryUnavailable:
+        raise  # a later attempt can find out
+    except RegistryError as missing:
+        log.warning("Version %d was never judged, so its export is not judged again: %s", version.version, missing)
+        return None
+    return victory(measured, incumbent, settings.gate, snapshot.digest)
 
 
 def show_engines(exported: ExportedModel) -> None:

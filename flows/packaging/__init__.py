@@ -5,6 +5,7 @@ from flows.packaging.building import build_bento
 from flows.packaging.exporting import ExportedModel, export
 from flows.packaging.failures import BuildFailed, ExportDiffers, ExportFailed, PackagingFailed, QuantisationFailed
 from flows.packaging.quantising import quantise_onnx
+from flows.packaging.rejudging import Victory, victory
 
 __all__ = [
     "BuildFailed",
@@ -15,7 +16,9 @@ __all__ = [
     "PackagingFailed",
     "QuantisationFailed",
     "ScoredPair",
+    "Victory",
     "build_bento",
     "export",
     "quantise_onnx",
+    "victory",
 ]

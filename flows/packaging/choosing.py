@@ -14,11 +14,12 @@ from bento.model.manifest import EngineChoice, Measurement
 from bento.model.tokenization import PairTokenizer
 from bento.processors import available_processors
 from flows.contracts.snapshot import Snapshot
-from flows.evaluation import EvaluationError, evaluate
+from flows.evaluation import Evaluation, EvaluationError, evaluate
 from flows.packaging.engines import ENGINES, FP32_ONNX
 from flows.packaging.failures import ExportDiffers, QuantisationFailed
 from flows.packaging.measuring import Candidate, speeds
 from flows.packaging.quantising import convert_openvino, quantise_onnx, quantise_openvino
+from flows.packaging.rejudging import Victory
 from flows.settings import PackagingSettings
 
 if TYPE_CHECKING:
@@ -38,9 +39,14 @@ class _Judged:
 
     candidate: Candidate
     difference: float
-    ndcg: float | None
+    evaluation: Evaluation | None
+    """On the test split; None where that cannot judge."""
     fault: str = ""
     """Why it is not fit."""
+
+    @property
+    def ndcg(self) -> float | None:
+        return self.evaluation.summary.metrics["ndcg@10"] if self.evaluation else None
 
 
 def choose(
@@ -51,6 +57,7 @@ def choose(
     snapshot: Snapshot | None,
     check_pairs: Texts,
     progress: Callable[[str], None],
+    victory: Victory | None = None,
 ) -> tuple[EngineChoice, tuple[Measurement, ...]]:
     """Return the engine that is to serve, and how every allowed one did.
 
@@ -62,6 +69,8 @@ def choose(
         snapshot: Its training split calibrates, its test split judges.
         check_pairs: Compared beside a sample of the test split.
         progress: Told each step.
+        victory: What the model won against on the test split: an engine is fit when it wins there too. Without it,
+            nearness to the trained model alone decides.
 
     Raises:
         ExportDiffers: The ONNX network scores otherwise than the trained model, or no allowed engine is fit.
@@ -79,8 +88,10 @@ def choose(
             f"The exported model differs by {difference:.2g} from the trained one, and {limit:g} is allowed "
             "(RERANKER_PACKAGING__MAX_SCORE_DIFFERENCE). It was not packaged."
         )
-    right, queries = _ndcg(reference, test)
-    judged: dict[str, _Judged] = {reference.name: _Judged(reference, difference, right)}
+    right = _Judged(reference, difference, _evaluate(reference, test))
+    right.fault = _lost(right, victory)
+    queries = right.evaluation.summary.queries if right.evaluation else 0
+    judged: dict[str, _Judged] = {reference.name: right}
     faults: dict[str, str] = {}
     for name in settings.engines:
         if name == reference.name:
@@ -97,8 +108,8 @@ def choose(
             faults[name] = "it could not be quantised"
             continue
         candidate = Candidate(folder, choice, tokenizer, threads)
-        found = _Judged(candidate, _difference(candidate, texts, expected), _ndcg(candidate, test)[0])
-        found.fault = _fault(found, right, settings)
+        found = _Judged(candidate, _difference(candidate, texts, expected), _evaluate(candidate, test))
+        found.fault = _fault(found, right.ndcg, settings) or _lost(found, victory)
         judged[name] = found
     if reference.name not in settings.engines:
         judged[reference.name].fault = "RERANKER_PACKAGING__ENGINES leaves it out"
@@ -145,16 +156,14 @@ def _difference(candidate: Candidate, texts: Texts, expected: npt.NDArray[np.flo
     return float(np.abs(candidate.score(queries, documents) - expected).max())
 
 
-def _ndcg(candidate: Candidate, test: pa.Table | None) -> tuple[float | None, int]:
-    """Return the NDCG@10 on the test split and how many queries stand behind it; None and 0 where none can."""
+def _evaluate(candidate: Candidate, test: pa.Table | None) -> Evaluation | None:
     if test is None:
-        return None, 0
+        return None
     try:
-        summary = evaluate(test, candidate).summary
+        return evaluate(test, candidate)
     except EvaluationError as failure:
         logger.warning("%s cannot be judged on the test split: %s", candidate.name, failure)
-        return None, 0
-    return summary.metrics["ndcg@10"], summary.queries
+        return None
 
 
 def _build(
@@ -186,6 +195,15 @@ def _fault(judged: _Judged, right: float | None, settings: PackagingSettings) ->
         return "it cannot be judged on the test split"
     change, limit = judged.ndcg - right, settings.max_ndcg_difference
     return "" if abs(change) <= limit else f"NDCG@10 changes by {change:+.4f}, more than {limit:g}"
+
+
+def _lost(judged: _Judged, victory: Victory | None) -> str:
+    """Return why the candidate does not win where the trained model won, or nothing."""
+    if victory is None:
+        return ""
+    if judged.evaluation is None:
+        return "it cannot be judged on the test split"
+    return victory.fault(judged.candidate.name, judged.evaluation.per_query)
 
 
 def _texts(table: pa.Table) -> list[tuple[str, str]]:

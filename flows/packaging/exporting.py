@@ -19,6 +19,7 @@ from flows.contracts.snapshot import Snapshot
 from flows.packaging.choosing import choose
 from flows.packaging.cross_encoder import load, max_length, write_onnx
 from flows.packaging.engines import FP32_ONNX, files_of
+from flows.packaging.rejudging import Victory
 from flows.settings import PackagingSettings
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def export(
     settings: PackagingSettings,
     snapshot: Snapshot | None = None,
     progress: Callable[[str], None] = logger.info,
+    victory: Victory | None = None,
 ) -> ExportedModel:
     """Export the CrossEncoder in `model_folder` to `output`, in the fastest allowed engine that is fit on this host.
 
@@ -82,12 +84,14 @@ def export(
         snapshot: Real pairs: those of the training split set the ranges of int8 and the detector of unusual inputs,
             those of the test split judge. Without it, int8 is not used and nothing is called unusual.
         progress: Told each step.
+        victory: What the version won against on that test split; the engine that ships must win there too.
 
     Raises:
         ExportFailed: The folder holds no such CrossEncoder.
         ExportDiffers: The export scores otherwise than the trained model, or no allowed engine is fit.
     """
-    if finished := _finished(output, version, settings):
+    configuration = settings.digest() + (f"-{victory.digest()}" if victory else "")
+    if finished := _finished(output, version, configuration):
         progress(f"{version.name} v{version.version} is exported already")
         return finished
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +104,7 @@ def export(
         model.tokenizer.backend_tokenizer.save(str(work / TOKENIZER_FILE))
         tokenizer = PairTokenizer(work, max_length(model, model_folder))
         write_onnx(model, work / FP32_ONNX)
-        choice, measurements = choose(model, work, tokenizer, settings, snapshot, CHECK_PAIRS, progress)
+        choice, measurements = choose(model, work, tokenizer, settings, snapshot, CHECK_PAIRS, progress, victory)
         for name in (TOKENIZER_FILE, *files_of(choice)):
             shutil.move(work / name, folder / name)
         _fit_detector(tokenizer, snapshot, folder, progress)
@@ -112,7 +116,7 @@ def export(
             max_length=tokenizer.max_length,
             engine=choice,
             files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
-            configuration=settings.digest(),
+            configuration=configuration,
             measurements=measurements,
         ).write(folder)
         (folder / CHECKS_FILE).write_bytes(_CHECKS.dump_json(_checks(folder), indent=2))
@@ -122,12 +126,12 @@ def export(
     return ExportedModel.open(output)
 
 
-def _finished(output: Path, version: ModelVersion, settings: PackagingSettings) -> ExportedModel | None:
+def _finished(output: Path, version: ModelVersion, configuration: str) -> ExportedModel | None:
     try:
         found = ExportedModel.open(output)
     except (FileNotFoundError, ValidationError):  # none, or one of before there was a choice of engines
         return None
-    same = (found.manifest.digest, found.manifest.configuration) == (version.digest, settings.digest())
+    same = (found.manifest.digest, found.manifest.configuration) == (version.digest, configuration)
     return found if same and found.manifest.version == version.version else None
 
 
