@@ -117,8 +117,8 @@ def _lost(failures: dict[int, Any], count: int) -> LostProcessError:
     )
     return LostProcessError(
         f"Process {number + 1} of the {count} that trained together ended {how}, and the others were stopped; no "
-        "model was written. Start again: training goes on from its newest checkpoint. If it ends so again, look for a "
-        "lack of memory, or set RERANKER_TRAINING__PROCESSES lower."
+        "model was written. Start again: training goes on from its newest checkpoint. If it ends so again, look for "
+        "a lack of memory, or set RERANKER_TRAINING__PROCESSES lower."
     )
 
 
