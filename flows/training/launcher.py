@@ -75,7 +75,7 @@ def _end_with_the_launcher() -> None:
 
 def _end_with_standard_input() -> None:
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(sys.stdin.fileno(), 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)  # torch's agent stops its processes on SIGTERM
 

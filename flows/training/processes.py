@@ -57,18 +57,27 @@ def train_together(job: Job, on_progress: Callable[[Progress], None]) -> Trained
                 raise RuntimeError("the launcher has no standard input although one was asked for")
             pickle.dump(job, launcher.stdin)
             launcher.stdin.flush()  # and stays open: its end tells the launcher that this process is gone
-            return _listen(inbox, on_progress)
-        finally:
+            trained = _listen(inbox, on_progress)
+        except BaseException:
             launcher.terminate()
-            try:
-                launcher.wait(_STOPPING_SECONDS)
-            except subprocess.TimeoutExpired:
-                launcher.kill()
+            raise
+        finally:
             inbox.close()
+            _wait(launcher)
+    if isinstance(trained, TrainingError):
+        raise trained
+    return trained
 
 
-def _listen(inbox: Connection, on_progress: Callable[[Progress], None]) -> TrainedModel:
-    """Pass on what the processes say, until the last of them has closed the pipe."""
+def _wait(launcher: "subprocess.Popen[bytes]") -> None:
+    try:
+        launcher.wait(_STOPPING_SECONDS)
+    except subprocess.TimeoutExpired:
+        launcher.kill()
+
+
+def _listen(inbox: Connection, on_progress: Callable[[Progress], None]) -> TrainedModel | TrainingError:
+    """Pass on what the processes say until the last of them has closed the pipe, and return what they came to."""
     trained: TrainedModel | None = None
     failure: TrainingError | None = None
     while True:
@@ -85,7 +94,5 @@ def _listen(inbox: Connection, on_progress: Callable[[Progress], None]) -> Train
         elif failure is None or (kind == "failed" and isinstance(failure, LostProcessError)):
             failure = content
     if failure is not None:
-        raise failure
-    if trained is None:
-        raise LostProcessError("The processes of the training ended without a word: were they killed?")
-    return trained
+        return failure
+    return trained or LostProcessError("The processes of the training ended without a word: were they killed?")

@@ -209,6 +209,7 @@ def _arguments(settings: TrainingSettings, working: Path) -> "CrossEncoderTraini
         bf16=settings.bf16 and has_bf16(),
         use_cpu=on_cpu,
         ddp_backend=None if settings.processes == 1 else "gloo" if on_cpu else "nccl",
+        ddp_find_unused_parameters=False,  # every one is used, and torch cannot look into what a CrossEncoder returns
         seed=settings.seed,
         eval_strategy="no",
         save_strategy="no",
