@@ -147,7 +147,7 @@ def test_a_server_that_was_killed_in_mid_training_gets_every_point_when_it_is_ba
     port = free_port()
     process = start_server(tmp_path, port)
     try:
-        registry = Registry(RegistrySettings(retries=0, timeout_seconds=5), f"http://127.0.0.1:{port}")
+        registry = Registry(RegistrySettings(retries=0, timeout_seconds=60), f"http://127.0.0.1:{port}")
         with registry.training_run(snapshot, CONFIGURATION, {"loss": "bce"}) as run:
             run.log({"loss": 3.0}, 1)
             os.killpg(process.pid, signal.SIGKILL)
