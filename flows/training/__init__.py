@@ -1,16 +1,32 @@
 """Train CrossEncoder challengers, and score pairs with them."""
 
-from flows.training.failures import DivergedError, EmptySplitError, TrainingError, UnreadableModelError
+from flows.training.checkpoints import CheckpointStore, LocalCheckpoints
+from flows.training.failures import (
+    AlreadyTrainingError,
+    CheckpointsAwayError,
+    DivergedError,
+    EmptySplitError,
+    LostProcessError,
+    TrainingError,
+    UnreadableModelError,
+    UnwritableModelError,
+)
 from flows.training.progress import Progress
 from flows.training.scorer import CrossEncoderScorer
 from flows.training.training import train
 
 __all__ = [
+    "AlreadyTrainingError",
+    "CheckpointStore",
+    "CheckpointsAwayError",
     "CrossEncoderScorer",
     "DivergedError",
     "EmptySplitError",
+    "LocalCheckpoints",
+    "LostProcessError",
     "Progress",
     "TrainingError",
     "UnreadableModelError",
+    "UnwritableModelError",
     "train",
 ]

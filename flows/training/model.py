@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from flows.training.failures import UnreadableModelError
 from flows.weights import WeightsError, resolve_weights
+from flows.weights.precision import best_device
 
 
 def open_model(start_from: str | Path, max_length: int | None = None) -> CrossEncoder:
@@ -24,7 +25,11 @@ def open_model(start_from: str | Path, max_length: int | None = None) -> CrossEn
         weights = resolve_weights(start_from)
         with _quiet():
             model: CrossEncoder = CrossEncoder(
-                weights.address, num_labels=1, max_length=max_length, local_files_only=weights.local, device="cpu"
+                weights.address,
+                num_labels=1,
+                max_length=max_length,
+                local_files_only=weights.local,
+                device=best_device(),
             )
     except (WeightsError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UnreadableModelError(
@@ -44,6 +49,10 @@ def save_model(model: CrossEncoder, folder: Path) -> str:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
+    if tokenizer is not None:  # it would write how it was last used into its file, and the digest would tell
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
     with _quiet():
         model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,11 @@
 """Train a challenger on a snapshot."""
 
 import logging
-import tempfile
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,15 +14,20 @@ from flows.contracts.model import TrainedModel
 from flows.contracts.snapshot import Snapshot
 from flows.evaluation import evaluate
 from flows.settings import TrainingSettings
-from flows.training.examples import Row, training_rows
-from flows.training.failures import EmptySplitError
+from flows.training.checkpoints import Checkpoints, CheckpointStore
+from flows.training.examples import training_rows
+from flows.training.failures import EmptySplitError, UnwritableModelError
+from flows.training.lock import locked
+from flows.training.processes import Job, train_together
 from flows.training.progress import Progress
+from flows.training.rows import Rows
 from flows.training.scorer import CrossEncoderScorer
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
-    from flows.training.trainer import TimedTrainer, Watch
+    from flows.training.trainer import TimedTrainer
 
 _log = logging.getLogger(__name__)
 
@@ -33,51 +38,99 @@ def train(
     start_from: str | Path,
     output: Path,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    checkpoints: CheckpointStore | None = None,
 ) -> TrainedModel:
     """Train a CrossEncoder on the training split and write the checkpoint that validates best to `output`.
 
     Training ends after `settings.epochs` or `settings.max_minutes`, whichever comes first; the learning rate reaches
     zero with it. The same snapshot, settings, start and number of threads give the same weights, unless the time
-    limit ends the training: then the number of steps is the machine's.
+    limit ends the training: then the number of steps is the machine's. That holds too for a training that was killed
+    and goes on from a checkpoint; its time goes on with it.
 
     Args:
         snapshot: Its training split is learned from, its validation split chooses the checkpoint.
-        settings: Recipe and limits.
+        settings: Recipe and limits; with `processes` above 1, so many train together on this machine.
         start_from: Hub name, folder or `carried:<model>`; a classification head is added where there is none.
         output: Folder of the model, as `CrossEncoder(output)` loads it. It is replaced whole, at the very end.
         on_progress: Called after each step.
+        checkpoints: Where a training that was killed, or whose model could not be written or registered, is taken
+            up, and where this one leaves its own, the last at its end: they are the caller's to discard. Without a
+            store, every training begins anew. A checkpoint that cannot be written costs a warning.
 
     Raises:
         EmptySplitError: the training or the validation split has nothing to offer.
         UnreadableModelError: `start_from` cannot be read.
         DivergedError: the loss is not a number any more.
+        UnwritableModelError: the trained model cannot be written; `output` is as it was.
+        AlreadyTrainingError: another process trains into `output` now.
+        CheckpointsAwayError: the store of the checkpoints cannot be read now.
+        LostProcessError: one of several processes died.
     """
+    with locked(output):
+        if settings.processes > 1:
+            return _together(Job(snapshot.folder, settings, start_from, output, checkpoints), on_progress)
+        return fit(snapshot, settings, start_from, output, on_progress, checkpoints)
+
+
+def _together(job: Job, on_progress: Callable[[Progress], None]) -> TrainedModel:
+    """Train in several processes, and clean up behind those that died."""
+    try:
+        return train_together(job, on_progress)
+    finally:
+        for left in (_working(job.output), job.output.with_name(job.output.name + ".partial")):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def fit(
+    snapshot: Snapshot,
+    settings: TrainingSettings,
+    start_from: str | Path,
+    output: Path,
+    on_progress: Callable[[Progress], None],
+    store: CheckpointStore | None,
+) -> TrainedModel:
+    """Train as one of the processes, or the only one; the first of them writes. See `train`."""
     rows = training_rows(_newest(snapshot.table("train"), settings.window_days), settings)
     validation = _validation(snapshot, settings)
 
     from transformers import set_seed
 
-    from flows.training.model import open_model, save_model
+    from flows.training.identity import identity
+    from flows.training.model import open_model
+    from flows.training.ranks import rank, ranks
 
+    working = _working(output)
+    arguments = _arguments(settings, working)  # with several processes, they find each other here
     set_seed(settings.seed)
     model = open_model(start_from, settings.max_length)
-    watch, trainer = _prepare(model, rows, validation, settings, on_progress)
-    trainer.train()
-    watch.restore_best()
-    seconds, steps = trainer.clock.seconds, trainer.state.global_step
-    _log.info("Trained %d steps in %.0f s, validation NDCG@10 %.3f", steps, seconds, watch.best["ndcg@10"])
+    known = identity(snapshot.digest, settings.digest(), model, ranks())
+    checkpoints = None if store is None else Checkpoints(store, known)
+    trainer = _prepare(model, rows, validation, settings, arguments, on_progress, checkpoints)
+    try:
+        trainer.train_on()
+        digest = _write(model, output)
+    finally:
+        if rank() == 0:
+            shutil.rmtree(working, ignore_errors=True)
+    watch, clock, steps = trainer.watch, trainer.clock, trainer.watch.step
+    _log.info("Trained %d steps in %.0f s, validation NDCG@10 %.3f", steps, clock.seconds, watch.best["ndcg@10"])
     return TrainedModel(
         folder=output,
-        digest=save_model(model, output),
+        digest=digest,
         snapshot=snapshot.digest,
         configuration=settings.digest(),
         started_from=str(start_from),
         max_length=settings.max_length,
         steps=steps,
-        seconds=seconds,
-        pairs_per_second=steps * watch.pairs_a_step / seconds,
+        seconds=clock.seconds,
+        pairs_per_second=steps * watch.pairs_a_step / clock.seconds,
         validation=watch.best,
     )
+
+
+def _working(output: Path) -> Path:
+    """Return the folder for files that are in the making; beside the output, so that they can be moved."""
+    return output.with_name(output.name + ".working")
 
 
 def _newest(table: pa.Table, days: float | None) -> pa.Table:
@@ -103,58 +156,60 @@ def _validation(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
 
 def _prepare(
     model: "CrossEncoder",
-    rows: Sequence[Row],
+    rows: Rows,
     validation: pa.Table,
     settings: TrainingSettings,
+    arguments: "CrossEncoderTrainingArguments",
     on_progress: Callable[[Progress], None],
-) -> tuple["Watch", "TimedTrainer"]:
+    checkpoints: Checkpoints | None,
+) -> "TimedTrainer":
     """Wire model, rows and callbacks into a trainer."""
     import math
 
-    from datasets import Dataset
-
     from flows.training.clock import Clock
     from flows.training.losses import make_loss
-    from flows.training.trainer import TimedTrainer, Watch
+    from flows.training.ranks import ranks
+    from flows.training.trainer import TimedTrainer
+    from flows.training.watch import Watch
 
-    steps = max(1, math.ceil(settings.epochs * math.ceil(len(rows) / settings.batch_size)))
+    at_once = settings.batch_size * ranks()
+    steps = max(1, math.ceil(settings.epochs * math.ceil(len(rows) / at_once)))
+    arguments.max_steps = steps
     scorer = CrossEncoderScorer(model, "checkpoint", bf16=settings.bf16)
-    watch = Watch(
-        model,
-        validate=lambda: dict(evaluate(validation, scorer).summary.metrics),
-        validations=settings.validations,
-        pairs_a_step=_pairs(rows) / len(rows) * settings.batch_size,
-        on_progress=on_progress,
+    return TimedTrainer(
+        rows=rows,
+        clock=Clock(steps, settings.max_minutes * 60),
+        warm_up=settings.warm_up,
+        watch=Watch(
+            model,
+            validate=lambda: evaluate(validation, scorer).summary.metrics,
+            settings=settings,
+            pairs_a_step=rows.pairs / len(rows) * at_once,
+            on_progress=on_progress,
+        ),
+        checkpoints=checkpoints,
+        model=model,
+        args=arguments,
+        loss=make_loss(model, rows, settings),
     )
-    with tempfile.TemporaryDirectory() as unused:  # the trainer insists on one
-        trainer = TimedTrainer(
-            clock=Clock(steps, settings.max_minutes * 60),
-            warm_up=settings.warm_up,
-            model=model,
-            args=_arguments(settings, steps, unused),
-            train_dataset=Dataset.from_list(list(rows)),
-            loss=make_loss(model, rows, settings),
-            callbacks=[watch],
-        )
-    watch.trainer = trainer
-    return watch, trainer
 
 
-def _arguments(settings: TrainingSettings, steps: int, folder: str) -> Any:
+def _arguments(settings: TrainingSettings, working: Path) -> "CrossEncoderTrainingArguments":
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
-    from flows.training.batches import LengthGroupedBatchSampler
-    from flows.weights.precision import has_bf16
+    from flows.weights.precision import best_device, has_bf16
 
-    return CrossEncoderTrainingArguments(
-        output_dir=folder,
-        max_steps=steps,
+    on_cpu = best_device() == "cpu"
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(working),
+        max_steps=1,  # until the rows are counted
         per_device_train_batch_size=settings.batch_size,
-        batch_sampler=LengthGroupedBatchSampler,
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
         bf16=settings.bf16 and has_bf16(),
-        use_cpu=True,
+        use_cpu=on_cpu,
+        ddp_backend=None if settings.processes == 1 else "gloo" if on_cpu else "nccl",
+        ddp_find_unused_parameters=False,  # every one is used, and torch cannot look into what a CrossEncoder returns
         seed=settings.seed,
         eval_strategy="no",
         save_strategy="no",
@@ -162,8 +217,23 @@ def _arguments(settings: TrainingSettings, steps: int, folder: str) -> Any:
         report_to="none",
         disable_tqdm=True,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # of several GPUs, each process has one
+    return arguments
 
 
-def _pairs(rows: Sequence[Row]) -> int:
-    """Return how many query-document pairs the rows hold."""
-    return sum(len(row["documents"]) if "documents" in row else len(row.keys() - {"query", "label"}) for row in rows)
+def _write(model: "CrossEncoder", output: Path) -> str:
+    """Write the model from the first process, and return its digest."""
+    from flows.training.model import save_model
+    from flows.training.ranks import rank
+    from flows.training.trainer import CANNOT_WRITE
+
+    if rank() > 0:
+        return ""
+    try:
+        return save_model(model, output)
+    except CANNOT_WRITE as error:
+        shutil.rmtree(output.with_name(output.name + ".partial"), ignore_errors=True)
+        raise UnwritableModelError(
+            f"The trained model cannot be written to {output}: {error}. Make room or give permission, and start "
+            "again: training goes on from its newest checkpoint."
+        ) from error
