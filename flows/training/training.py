@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,12 @@ from flows.contracts.snapshot import Snapshot
 from flows.evaluation import evaluate
 from flows.settings import TrainingSettings
 from flows.training.checkpoints import Checkpoints, CheckpointStore
-from flows.training.examples import Row, training_rows
+from flows.training.examples import training_rows
 from flows.training.failures import EmptySplitError, UnwritableModelError
 from flows.training.lock import locked
+from flows.training.processes import Job, train_together
 from flows.training.progress import Progress
+from flows.training.rows import Rows
 from flows.training.scorer import CrossEncoderScorer
 
 if TYPE_CHECKING:
@@ -62,9 +64,21 @@ def train(
         UnwritableModelError: the trained model cannot be written; `output` is as it was.
         AlreadyTrainingError: another process trains into `output` now.
         CheckpointsAwayError: the store of the checkpoints cannot be read now.
+        LostProcessError: one of several processes died.
     """
     with locked(output):
+        if settings.processes > 1:
+            return _together(Job(snapshot.folder, settings, start_from, output, checkpoints), on_progress)
         return fit(snapshot, settings, start_from, output, on_progress, checkpoints)
+
+
+def _together(job: Job, on_progress: Callable[[Progress], None]) -> TrainedModel:
+    """Train in several processes, and clean up behind those that died."""
+    try:
+        return train_together(job, on_progress)
+    finally:
+        for left in (_working(job.output), job.output.with_name(job.output.name + ".partial")):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def fit(
@@ -85,7 +99,7 @@ def fit(
     from flows.training.model import open_model
     from flows.training.ranks import ranks
 
-    working = output.with_name(output.name + ".working")
+    working = _working(output)
     arguments = _arguments(settings, working)  # with several processes, they find each other here
     set_seed(settings.seed)
     model = open_model(start_from, settings.max_length)
@@ -113,6 +127,11 @@ def fit(
     )
 
 
+def _working(output: Path) -> Path:
+    """Return the folder for files that are in the making; beside the output, so that they can be moved."""
+    return output.with_name(output.name + ".working")
+
+
 def _newest(table: pa.Table, days: float | None) -> pa.Table:
     """Return the pairs of the newest `days`, counted back from the newest pair."""
     if days is None or table.num_rows == 0:
@@ -136,7 +155,7 @@ def _validation(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
 
 def _prepare(
     model: "CrossEncoder",
-    rows: Sequence[Row],
+    rows: Rows,
     validation: pa.Table,
     settings: TrainingSettings,
     arguments: "CrossEncoderTrainingArguments",
@@ -164,7 +183,7 @@ def _prepare(
             model,
             validate=lambda: evaluate(validation, scorer).summary.metrics,
             settings=settings,
-            pairs_a_step=_pairs(rows) / len(rows) * at_once,
+            pairs_a_step=rows.pairs / len(rows) * at_once,
             on_progress=on_progress,
         ),
         checkpoints=checkpoints,
@@ -216,8 +235,3 @@ def _write(model: "CrossEncoder", output: Path) -> str:
             f"The trained model cannot be written to {output}: {error}. Make room or give permission, and start "
             "again: training goes on from its newest checkpoint."
         ) from error
-
-
-def _pairs(rows: Sequence[Row]) -> int:
-    """Return how many query-document pairs the rows hold."""
-    return sum(len(row["documents"]) if "documents" in row else len(row.keys() - {"query", "label"}) for row in rows)
