@@ -97,7 +97,7 @@ def fit(
 
     from flows.training.identity import identity
     from flows.training.model import open_model
-    from flows.training.ranks import ranks
+    from flows.training.ranks import rank, ranks
 
     working = _working(output)
     arguments = _arguments(settings, working)  # with several processes, they find each other here
@@ -110,7 +110,8 @@ def fit(
         trainer.train_on()
         digest = _write(model, output)
     finally:
-        shutil.rmtree(working, ignore_errors=True)
+        if rank() == 0:
+            shutil.rmtree(working, ignore_errors=True)
     watch, clock, steps = trainer.watch, trainer.clock, trainer.watch.step
     _log.info("Trained %d steps in %.0f s, validation NDCG@10 %.3f", steps, clock.seconds, watch.best["ndcg@10"])
     return TrainedModel(
