@@ -87,9 +87,10 @@ class TrainingSettings(Section):
         "with a hub at hand, cross-encoder/ms-marco-MiniLM-L-6-v2 is the better start.",
     )
     from_champion: bool = Field(True, description="Start from the champion's weights where there is one.")
-    loss: Literal["listwise", "cached-mnrl", "bce"] = Field(
+    loss: Literal["listwise", "lambda", "cached-mnrl", "bce"] = Field(
         "listwise",
-        description="Softmax over a query's own candidates, the same with in-batch negatives, or pointwise.",
+        description="Softmax over a query's own candidates, weighted pairs of them (LambdaLoss), one relevant one "
+        "against in-batch negatives (CachedMultipleNegativesRanking), or each pair alone (binary cross-entropy).",
     )
     window_days: float | None = Field(
         None, gt=0, description="Learn from the newest days of the training split alone; default: from all of it."
@@ -97,7 +98,14 @@ class TrainingSettings(Section):
     epochs: float = Field(2.0, gt=0, description="Passes over what is learned from.")
     max_minutes: float = Field(30, gt=0, description="Training stops in order when this has passed.")
     batch_size: int = Field(8, ge=2, description="Queries a step; pairs a step for bce.")
-    negatives: int = Field(3, ge=1, description="Labelled negatives for each positive.")
+    list_size: int = Field(
+        12, ge=2, description="Documents of a query in one list at most, relevant ones first; listwise and lambda."
+    )
+    negatives: int = Field(
+        3,
+        ge=1,
+        description="Negatives for each positive; of a list, at least, from other queries where it has fewer.",
+    )
     in_batch_negatives: int = Field(2, ge=1, description="Other queries' documents for each positive; cached-mnrl.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak, after warm-up.")
     warm_up: float = Field(0.1, ge=0, lt=1, description="Share of the training in which the learning rate rises.")
