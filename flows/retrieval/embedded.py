@@ -4,7 +4,6 @@ import fcntl
 import pickle
 import sqlite3
 import time
-import warnings
 from pathlib import Path
 from typing import IO
 
@@ -32,9 +31,7 @@ class EmbeddedQdrant:
         self._folder = folder
         self._lock = _take(folder, patience)
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Local mode is not recommended")  # the README says when
-                self.client = QdrantClient(path=str(folder))
+            self.client = QdrantClient(path=str(folder))
         except (ValueError, KeyError, EOFError, sqlite3.DatabaseError, pickle.UnpicklingError) as error:
             self._lock.close()
             raise RetrievalError(
