@@ -1,5 +1,6 @@
 """Ask the running service a question, with the candidates that the retriever finds."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import httpx
@@ -34,9 +35,9 @@ def ask_service(settings: Settings, question: str, candidates: int = 12) -> Answ
     """
     with open_store(settings.store, settings.file("labels.db")) as store:
         documents = sorted({text for batch in store.scan() for text in pc.unique(batch["document"]).to_pylist()})
-    retriever = open_retriever(settings.retrieval)
-    retriever.index(documents)
-    positions, _ = retriever.search([question], candidates)
+    with closing(open_retriever(settings.retrieval, settings.folder("qdrant"))) as retriever:
+        retriever.index(documents)
+        positions, _ = retriever.search([question], candidates)
     retrieved = [documents[position] for position in positions[0]]
     url = f"{settings.service_url}/v1/rerank"
     try:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import bm25s
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy.sparse import csc_matrix, csr_matrix
 
-from flows.retrieval.retriever import RetrievalError
+from flows.retrieval.retriever import OnProgress, RetrievalError, quiet
 
 
 class Bm25:
@@ -23,7 +24,9 @@ class Bm25:
         self._rows: dict[str, int] = {}
         self._weights = csr_matrix((0, 0), dtype=np.float32)  # (documents, words): what a query's word adds
 
-    def index(self, documents: Sequence[str]) -> None:
+    def index(
+        self, documents: Sequence[str], provenance: pa.Table | None = None, on_progress: OnProgress = quiet
+    ) -> None:
         """Take `documents` as the corpus; RetrievalError when they hold no words."""
         words = _words(documents)
         if not any(words):
@@ -34,6 +37,7 @@ class Bm25:
         scores = self._engine.scores
         shape = (len(documents), len(scores["indptr"]) - 1)
         self._weights = csc_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=shape).tocsr()
+        on_progress(len(documents), len(documents))
 
     def search(self, queries: Sequence[str], top_k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Return positions in the corpus and scores, best first; each of shape (queries, min(top_k, documents))."""
@@ -59,6 +63,10 @@ class Bm25:
         counts = self._word_counts(list(distinct))
         products = self._weights[rows].multiply(counts[[distinct[query] for query in queries]])
         return np.asarray(products.sum(axis=1), dtype=np.float32).ravel()
+
+    def close(self) -> None:
+        """Drop the index."""
+        self._engine, self._rows = None, {}
 
     def _word_counts(self, queries: Sequence[str]) -> csr_matrix:
         """Return how often each word of the corpus occurs in each query, shape (queries, words)."""

@@ -19,6 +19,7 @@ from flows.settings.sections import (
     GateSettings,
     GrowthSettings,
     HostSettings,
+    MiningSettings,
     PackagingSettings,
     QualitySettings,
     RegistrySettings,
@@ -37,6 +38,7 @@ __all__ = [
     "GateSettings",
     "GrowthSettings",
     "HostSettings",
+    "MiningSettings",
     "PackagingSettings",
     "QualitySettings",
     "RegistrySettings",
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
     cleaning: CleaningSettings = CleaningSettings()
     validation: ValidationSettings = ValidationSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    mining: MiningSettings = MiningSettings()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()
     registry: RegistrySettings = RegistrySettings()
@@ -95,6 +98,10 @@ class Settings(BaseSettings):
             if missing:
                 names = ", ".join(f"RERANKER_STORE__{name.upper()}" for name in missing)
                 raise ValueError(f"the Supabase store needs {names}: set them, or RERANKER_STORE__KIND=sqlite")
+        if self.profile == "aws" and self.retrieval.index == "qdrant" and self.retrieval.qdrant_url is None:
+            raise ValueError(
+                "the profile aws needs RERANKER_RETRIEVAL__QDRANT_URL: set it, or RERANKER_RETRIEVAL__INDEX=memory"
+            )
         return self
 
     def folder(self, *parts: str) -> Path:
