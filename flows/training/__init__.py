@@ -1,6 +1,12 @@
 """Train CrossEncoder challengers, and score pairs with them."""
 
-from flows.training.failures import DivergedError, EmptySplitError, TrainingError, UnreadableModelError
+from flows.training.failures import (
+    DivergedError,
+    EmptySplitError,
+    StudentError,
+    TrainingError,
+    UnreadableModelError,
+)
 from flows.training.progress import Progress
 from flows.training.scorer import CrossEncoderScorer
 from flows.training.training import train
@@ -10,6 +16,7 @@ __all__ = [
     "DivergedError",
     "EmptySplitError",
     "Progress",
+    "StudentError",
     "TrainingError",
     "UnreadableModelError",
     "train",

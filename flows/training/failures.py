@@ -15,3 +15,7 @@ class UnreadableModelError(TrainingError):
 
 class DivergedError(TrainingError):
     """The loss is not a number any more."""
+
+
+class StudentError(TrainingError):
+    """A model cannot be made shallower as it was asked."""
