@@ -43,13 +43,14 @@ def shallower(model: "PreTrainedModel", layers: int) -> "PreTrainedModel":
     config.num_hidden_layers = layers  # transformers maps it to the architecture's own name, such as n_layers
     if getattr(config, "layer_types", None):  # ModernBERT: which layers attend to all of the text
         config.layer_types = [model.config.layer_types[layer] for layer in kept]
-    student = type(model)(config).to(model.dtype)
-    student.load_state_dict(_renumbered(model.state_dict(), stack, kept))
-    return student.train(model.training)
+    student: PreTrainedModel = type(model)(config)
+    student.type(model.dtype).load_state_dict(_renumbered(model.state_dict(), stack, kept))
+    student.train(model.training)
+    return student
 
 
 def kept_layers(depth: int, layers: int) -> tuple[int, ...]:
-    """Return which of `depth` layers, counted from 0, a student of `layers` keeps: the first, the last, evenly between.
+    """Return which of `depth` layers, from 0 on, a student of `layers` keeps: the first, the last, evenly between.
 
     The even spread is DistilBERT's (Sanh et al. 2019, arXiv:1910.01108); the first layer takes the embeddings as it
     knows them, and the last speaks to the head as the head knows it.
