@@ -26,6 +26,7 @@ from flows.settings.sections import (
     Section,
     ServerSettings,
     StoreSettings,
+    StudentSettings,
     TrainingSettings,
     TriggerSettings,
     ValidationSettings,
@@ -46,6 +47,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StoreSettings",
+    "StudentSettings",
     "TrainingSettings",
     "TriggerSettings",
     "ValidationSettings",
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
     validation: ValidationSettings = ValidationSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     training: TrainingSettings = TrainingSettings()
+    student: StudentSettings = StudentSettings()
     gate: GateSettings = GateSettings()
     registry: RegistrySettings = RegistrySettings()
     packaging: PackagingSettings = PackagingSettings()

@@ -38,13 +38,16 @@ def shallower(model: "PreTrainedModel", layers: int) -> "PreTrainedModel":
             f"A student of {layers} layers cannot be made of a teacher of {depth}: choose 1 to {depth - 1} "
             "(RERANKER_STUDENT__LAYERS)."
         )
+    from torch.nn import Module
+
     kept = kept_layers(depth, layers)
     config = deepcopy(model.config)
     config.num_hidden_layers = layers  # transformers maps it to the architecture's own name, such as n_layers
     if getattr(config, "layer_types", None):  # ModernBERT: which layers attend to all of the text
         config.layer_types = [model.config.layer_types[layer] for layer in kept]
     student: PreTrainedModel = type(model)(config)
-    student.type(model.dtype).load_state_dict(_renumbered(model.state_dict(), stack, kept))
+    Module.to(student, model.dtype)
+    student.load_state_dict(_renumbered(model.state_dict(), stack, kept))
     student.train(model.training)
     return student
 
