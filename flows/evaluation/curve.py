@@ -1,11 +1,13 @@
 """The curve of quality against latency, on which a team chooses its reranker."""
 
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from flows.evaluation.evaluation import Evaluation
 from flows.evaluation.metrics import METRICS
 
 _RESAMPLES = 2_000
@@ -28,6 +30,19 @@ class Point(BaseModel):
     """95th percentile over lists of ten candidates."""
     bytes: int | None = None
     """Of the weights on disk; None for a ranker without."""
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, latency_ms: float, folder: Path | None = None) -> Self:
+        """Return the point of a ranker that was judged, with the weights (safetensors) in `folder`."""
+        low, high = interval(evaluation.per_query)
+        return cls(
+            name=evaluation.scorer,
+            ndcg=evaluation.summary.metrics[METRICS[0]],
+            low=low,
+            high=high,
+            latency_ms=latency_ms,
+            bytes=None if folder is None else sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+        )
 
 
 class Curve(BaseModel):

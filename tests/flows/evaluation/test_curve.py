@@ -1,13 +1,17 @@
 """The curve of quality against latency: which points stand on it, what is kept, what is drawn."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.evaluation import evaluate
 from flows.evaluation.curve import Curve, Point, interval
 
 
@@ -72,6 +76,7 @@ def test_the_table_shows_the_fastest_first_and_the_frontier_in_bold() -> None:
     assert rows[1].endswith("| 0.8610 | 0.8410 to 0.8810 | 22.00 | 69.6 |")
 
 
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_interval_covers_the_mean_and_narrows_with_queries(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -82,6 +87,37 @@ def test_the_interval_covers_the_mean_and_narrows_with_queries(seed: int) -> Non
         assert low <= per_query["ndcg@10"].mean() <= high
         widths.append(high - low)
     assert widths[1] < widths[0] / 5
+
+
+def test_a_ranker_that_was_judged_becomes_a_point(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(
+        [
+            {
+                "query_id": f"q{q}",
+                "document_id": f"d{d}",
+                "relevance": int(d == 0),
+                "grade": None,
+                "query": "",
+                "document": "x" * d,
+            }
+            for q in range(4)
+            for d in range(3)
+        ]
+    )
+    (tmp_path / "model.safetensors").write_bytes(b"12345")
+    (tmp_path / "tokenizer.json").write_bytes(b"not weights")
+
+    class Longest:
+        name = "longest"
+
+        def score(self, queries: Sequence[str], documents: Sequence[str]) -> npt.NDArray[np.float32]:
+            return np.array([len(document) for document in documents], np.float32)
+
+    third = 1 / np.log2(4)  # the relevant one is the shortest
+    point = Point.of(evaluate(table, Longest()), 1.5, tmp_path)
+    assert (point.name, point.latency_ms, point.bytes) == ("longest", 1.5, 5)
+    assert point.ndcg == pytest.approx(third)
+    assert point.low == pytest.approx(third) == point.high
 
 
 def test_a_mean_that_is_no_number_is_no_point() -> None:
