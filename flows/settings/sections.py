@@ -106,6 +106,29 @@ class TrainingSettings(Section):
     max_length: int = Field(128, ge=16, description="Tokens of query and document together.")
     bf16: bool = Field(True, description="Autocast to bfloat16 where the processor has it.")
     seed: int = Field(13, description="Of weights, order and dropout.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="So many validations in a row without a better one end the training; default: none do.",
+    )
+    processes: int = Field(
+        1, ge=1, description="Train together on this machine, each with its own batches: one for each GPU."
+    )
+    checkpoint_minutes: float | None = Field(
+        5, gt=0, description="Time between two checkpoints from which a killed training goes on; none without it."
+    )
+    checkpoint_steps: int | None = Field(None, ge=1, description="Steps between two checkpoints, beside the time.")
+    checkpoints: str = Field(
+        "local",
+        pattern=r"^(local|s3-bucket/[a-z0-9-]+)$",
+        description="Where they are kept: `local`, under the home folder, or the S3 bucket of a Prefect block, "
+        "`s3-bucket/<name of the block>`.",
+    )
+
+    def digest(self) -> str:
+        """Return 16 hex digits over what shapes the model; when and where it is kept meanwhile does not."""
+        shaping = self.model_dump(mode="json", exclude={"checkpoint_minutes", "checkpoint_steps", "checkpoints"})
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class StudentSettings(Section):

@@ -1,4 +1,6 @@
-"""What can go wrong in training. None of these heals by trying again: the data or the settings must change."""
+"""What can go wrong in training. Those that are Healable can end otherwise when tried again."""
+
+from flows.contracts.failure import Healable
 
 
 class TrainingError(Exception):
@@ -19,3 +21,19 @@ class DivergedError(TrainingError):
 
 class StudentError(TrainingError):
     """A model cannot be made shallower as it was asked."""
+
+
+class UnwritableModelError(TrainingError):
+    """The trained model cannot be written: a full disk, a folder without permission."""
+
+
+class AlreadyTrainingError(TrainingError, Healable):
+    """Another process trains the same challenger now."""
+
+
+class CheckpointsAwayError(TrainingError, Healable):
+    """The store of the checkpoints cannot be read now."""
+
+
+class LostProcessError(TrainingError, Healable):
+    """One of several processes that trained together has died; with checkpoints, another attempt goes on there."""

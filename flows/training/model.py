@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from flows.training.failures import UnreadableModelError
 from flows.weights import WeightsError, resolve_weights
+from flows.weights.precision import best_device
 
 
 def open_model(start_from: str | Path, max_length: int | None = None) -> CrossEncoder:
@@ -24,7 +25,11 @@ def open_model(start_from: str | Path, max_length: int | None = None) -> CrossEn
         weights = resolve_weights(start_from)
         with _quiet():
             model: CrossEncoder = CrossEncoder(
-                weights.address, num_labels=1, max_length=max_length, local_files_only=weights.local, device="cpu"
+                weights.address,
+                num_labels=1,
+                max_length=max_length,
+                local_files_only=weights.local,
+                device=best_device(),
             )
     except (WeightsError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UnreadableModelError(

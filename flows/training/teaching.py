@@ -199,7 +199,8 @@ def _targets(logits: npt.NDArray[np.float32], relevant: Sequence[bool], hard_sha
     if hard_share and any(relevant):
         hard = np.array(relevant, np.float64)
         target = (1 - hard_share) * target + hard_share * hard / hard.sum()
-    return np.log(np.maximum(target, _LEAST))
+    logarithms: npt.NDArray[np.float64] = np.log(np.maximum(target, _LEAST))
+    return logarithms
 
 
 def _margins(logits: npt.NDArray[np.float32]) -> Iterator[tuple[int, int, float]]:

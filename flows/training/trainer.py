@@ -1,31 +1,88 @@
-"""sentence-transformers' trainer with what a run here needs: a time limit, progress, and the best checkpoint."""
+"""sentence-transformers' trainer with a time limit, checkpoints that may fail, and several processes."""
 
+import logging
 import math
+import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from sentence_transformers import CrossEncoder
+from safetensors import SafetensorError
 from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from flows.training.batches import LengthGroupedBatchSampler
+from flows.training.checkpoints import Checkpoints
 from flows.training.clock import Clock
-from flows.training.failures import DivergedError
-from flows.training.progress import Progress
+from flows.training.examples import Row
+from flows.training.failures import CheckpointsAwayError, DivergedError
+from flows.training.loading import make_loader
+from flows.training.ranks import everywhere, mean, path_from_first, rank
+from flows.training.watch import Watch
+
+_log = logging.getLogger(__name__)
+
+CANNOT_WRITE = (OSError, RuntimeError, SafetensorError)
+"""What Python, torch and safetensors raise when a file cannot be written."""
 
 
 class TimedTrainer(CrossEncoderTrainer):
     """Warms up and decays the learning rate over the steps or the time, whichever ends first."""
 
-    def __init__(self, *, clock: Clock, warm_up: float, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        rows: Sequence[Row],
+        clock: Clock,
+        warm_up: float,
+        watch: Watch,
+        checkpoints: Checkpoints | None,
+        **arguments: Any,
+    ) -> None:
         self.clock = clock
         self.losses: deque[float] = deque(maxlen=20)
+        self._rows = rows
+        self._working = Path(arguments["args"].output_dir)
         self._warm_up = warm_up
-        super().__init__(**arguments)
+        self.watch = watch
+        self._checkpoints = checkpoints
+        super().__init__(**arguments, callbacks=[_Ticking(clock), watch])
         self.remove_callback(PrinterCallback)
+        watch.trainer = self
+
+    def train_on(self) -> None:
+        """Train from the beginning or the newest checkpoint to the end, and put the best weights into the model.
+
+        Raises CheckpointsAwayError and DivergedError.
+        """
+        shutil.rmtree(self._working, ignore_errors=True)  # of a process that was killed
+        found = None
+        if self._checkpoints is not None and rank() == 0:
+            try:
+                found = self._checkpoints.newest(self._working / "resumed")
+            except OSError as error:
+                raise CheckpointsAwayError(f"The checkpoints of this training cannot be read: {error}") from error
+        found = path_from_first(found)
+        if found is not None:
+            self.watch.load(found)
+        if not self.watch.finished:
+            self.train(resume_from_checkpoint=None if found is None else str(found))
+        self.watch.restore_best()
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return this process's batches; the rows may be any sequence, and are read when they are due."""
+        batches = LengthGroupedBatchSampler(
+            self._rows,
+            batch_size=self.args.per_device_train_batch_size,
+            drop_last=False,
+            seed=self.args.seed,
+        )
+        return make_loader(self._rows, batches, self.data_collator)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
         """Return the schedule: linear to the peak over `warm_up` of the training, then linear to zero."""
@@ -40,9 +97,9 @@ class TimedTrainer(CrossEncoderTrainer):
         return min(rising, (1 - share) / (1 - self._warm_up))
 
     def compute_loss(self, *arguments: Any, **options: Any) -> Any:
-        """Return the loss of the batch; DivergedError when it is not a number."""
+        """Return the loss of the batch; DivergedError when it is not a number, in this process or another."""
         loss = super().compute_loss(*arguments, **options)
-        value = float(loss.detach() if isinstance(loss, Tensor) else loss[0].detach())
+        value = mean(float(loss.detach() if isinstance(loss, Tensor) else loss[0].detach()))
         if not math.isfinite(value):
             raise DivergedError(
                 f"The loss became {value} at step {self.state.global_step + 1}. Lower the learning rate "
@@ -51,67 +108,47 @@ class TimedTrainer(CrossEncoderTrainer):
         self.losses.append(value)
         return loss
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write all that is needed to go on from here; a failure is told, and training goes on without it."""
+        if self._checkpoints is None:
+            return
+        step = self.state.global_step
+        folder = self._working / f"checkpoint-{step}"
+        failure: Exception | None = None
+        try:
+            super()._save_checkpoint(model, trial)
+        except CANNOT_WRITE as error:
+            failure = error
+        whole = everywhere(failure is None)
+        if rank() == 0:
+            try:
+                if whole:
+                    self.watch.save(folder)
+                    self._checkpoints.write(step, folder)
+            except CANNOT_WRITE as error:
+                failure = error
+            if failure is not None or not whole:
+                _log.warning(
+                    "No checkpoint at step %d, training goes on: %s",
+                    step,
+                    failure or "another process could not write",
+                )
+            shutil.rmtree(folder, ignore_errors=True)
 
-class Watch(TrainerCallback):
-    """Validates at even shares of the training, keeps the best weights, reports, and ends it when time is up."""
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        self.model.save_pretrained(output_dir or str(self._working), create_model_card=False)
 
-    def __init__(
-        self,
-        model: CrossEncoder,
-        validate: Callable[[], dict[str, float]],
-        validations: int,
-        pairs_a_step: float,
-        on_progress: Callable[[Progress], None],
-    ) -> None:
-        self.best: dict[str, float] = {}
-        self._weights: dict[str, Tensor] = {}
-        self._model = model
-        self._validate = validate
-        self._validations = validations
-        self._done = 0
-        self.pairs_a_step = pairs_a_step
-        self._on_progress = on_progress
-        self.trainer: TimedTrainer
+
+class _Ticking(TrainerCallback):
+    """Moves the clock once a step, before the learning rate is set by it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Start the clock."""
-        self.trainer.clock.start()
+        self._clock.start()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Validate when it is time, report, and stop at the limit."""
-        clock = self.trainer.clock
-        share = clock.share(state.global_step)
-        validation = None
-        if share >= (self._done + 1) / self._validations:
-            self._done = math.floor(share * self._validations)
-            validation = self._keep_if_better()
-        if clock.share(state.global_step) >= 1:
-            control.should_training_stop = True
-        self._on_progress(self._progress(state.global_step, validation))
-
-    def restore_best(self) -> None:
-        """Put the best weights back into the model."""
-        self._model.load_state_dict(self._weights)
-
-    def _keep_if_better(self) -> float:
-        metrics = self._validate()
-        self._model.train()
-        if not self.best or metrics["ndcg@10"] > self.best["ndcg@10"]:
-            self.best = metrics
-            self._weights = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
-        return metrics["ndcg@10"]
-
-    def _progress(self, step: int, validation: float | None) -> Progress:
-        clock = self.trainer.clock
-        share, seconds = clock.share(step), clock.seconds
-        return Progress(
-            step=step,
-            total=clock.total(step),
-            share=share,
-            loss=sum(self.trainer.losses) / len(self.trainer.losses),
-            learning_rate=self.trainer.args.learning_rate * self.trainer.rate(step),
-            pairs_per_second=step * self.pairs_a_step / seconds,
-            seconds=seconds,
-            eta_seconds=seconds / share - seconds,
-            validation=validation,
-        )
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._clock.tick()

@@ -1,11 +1,12 @@
 """Train a challenger on a snapshot."""
 
 import logging
-import tempfile
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,15 +15,19 @@ from flows.contracts.model import TrainedModel
 from flows.contracts.snapshot import Snapshot
 from flows.evaluation import evaluate
 from flows.settings import TrainingSettings
+from flows.training.checkpoints import Checkpoints, CheckpointStore
 from flows.training.examples import Row, training_rows
-from flows.training.failures import EmptySplitError
+from flows.training.failures import EmptySplitError, UnwritableModelError
+from flows.training.lock import locked
 from flows.training.progress import Progress
 from flows.training.scorer import CrossEncoderScorer
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
+    from torch import nn
 
-    from flows.training.trainer import TimedTrainer, Watch
+    from flows.training.trainer import TimedTrainer
 
 _log = logging.getLogger(__name__)
 
@@ -33,54 +38,124 @@ def train(
     start_from: str | Path,
     output: Path,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    checkpoints: CheckpointStore | None = None,
 ) -> TrainedModel:
     """Train a CrossEncoder on the training split and write the checkpoint that validates best to `output`.
 
     Training ends after `settings.epochs` or `settings.max_minutes`, whichever comes first; the learning rate reaches
     zero with it. The same snapshot, settings, start and number of threads give the same weights, unless the time
-    limit ends the training: then the number of steps is the machine's.
+    limit ends the training: then the number of steps is the machine's. That holds too for a training that was killed
+    and goes on from a checkpoint; its time goes on with it.
 
     Args:
         snapshot: Its training split is learned from, its validation split chooses the checkpoint.
-        settings: Recipe and limits.
+        settings: Recipe and limits; with `processes` above 1, so many train together on this machine.
         start_from: Hub name, folder or `carried:<model>`; a classification head is added where there is none.
         output: Folder of the model, as `CrossEncoder(output)` loads it. It is replaced whole, at the very end.
         on_progress: Called after each step.
+        checkpoints: Where a training that was killed, or whose model could not be written or registered, is taken
+            up, and where this one leaves its own, the last at its end: they are the caller's to discard. Without a
+            store, every training begins anew. A checkpoint that cannot be written costs a warning.
 
     Raises:
         EmptySplitError: the training or the validation split has nothing to offer.
         UnreadableModelError: `start_from` cannot be read.
         DivergedError: the loss is not a number any more.
+        UnwritableModelError: the trained model cannot be written; `output` is as it was.
+        AlreadyTrainingError: another process trains into `output` now.
+        CheckpointsAwayError: the store of the checkpoints cannot be read now.
     """
-    rows = training_rows(_newest(snapshot.table("train"), settings.window_days), settings)
-    validation = _validation(snapshot, settings)
+    with locked(output):
+        return fit(snapshot, settings, start_from, output, on_progress, checkpoints)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a model is trained on, and how."""
+
+    model: "CrossEncoder"
+    rows: Sequence[Row]
+    loss: "nn.Module"
+    """Takes batches of `rows`."""
+    validation: pa.Table
+    settings: TrainingSettings
+    snapshot: str
+    data: str
+    """Tells `rows` from others: a checkpoint is gone on from with the same alone."""
+    configuration: str
+    started_from: str
+
+
+def fit(
+    snapshot: Snapshot,
+    settings: TrainingSettings,
+    start_from: str | Path,
+    output: Path,
+    on_progress: Callable[[Progress], None],
+    store: CheckpointStore | None,
+) -> TrainedModel:
+    """Train as one of the processes, or the only one; the first of them writes. See `train`."""
+    rows = training_rows(newest(snapshot.table("train"), settings.window_days), settings)
+    validation = validation_lists(snapshot, settings)
 
     from transformers import set_seed
 
-    from flows.training.model import open_model, save_model
+    from flows.training.losses import make_loss
+    from flows.training.model import open_model
 
+    arguments = trainer_arguments(settings, output)  # with several processes, they find each other here
     set_seed(settings.seed)
     model = open_model(start_from, settings.max_length)
-    watch, trainer = _prepare(model, rows, validation, settings, on_progress)
-    trainer.train()
-    watch.restore_best()
-    seconds, steps = trainer.clock.seconds, trainer.state.global_step
-    _log.info("Trained %d steps in %.0f s, validation NDCG@10 %.3f", steps, seconds, watch.best["ndcg@10"])
-    return TrainedModel(
-        folder=output,
-        digest=save_model(model, output),
+    course = Course(
+        model=model,
+        rows=rows,
+        loss=make_loss(model, rows, settings),
+        validation=validation,
+        settings=settings,
         snapshot=snapshot.digest,
+        data=snapshot.digest,
         configuration=settings.digest(),
         started_from=str(start_from),
-        max_length=settings.max_length,
+    )
+    return follow(course, arguments, output, on_progress, store)
+
+
+def follow(
+    course: Course,
+    arguments: "CrossEncoderTrainingArguments",
+    output: Path,
+    on_progress: Callable[[Progress], None],
+    store: CheckpointStore | None,
+) -> TrainedModel:
+    """Train the model of `course` from the newest checkpoint, or its start, and write it to `output`. See `train`."""
+    from flows.training.identity import identity
+    from flows.training.ranks import ranks
+
+    known = identity(course.data, course.configuration, course.model, ranks())
+    checkpoints = None if store is None else Checkpoints(store, known)
+    trainer = _prepare(course, arguments, on_progress, checkpoints)
+    try:
+        trainer.train_on()
+        digest = _write(course.model, output)
+    finally:
+        shutil.rmtree(_working(output), ignore_errors=True)
+    watch, clock, steps = trainer.watch, trainer.clock, trainer.watch.step
+    _log.info("Trained %d steps in %.0f s, validation NDCG@10 %.3f", steps, clock.seconds, watch.best["ndcg@10"])
+    return TrainedModel(
+        folder=output,
+        digest=digest,
+        snapshot=course.snapshot,
+        configuration=course.configuration,
+        started_from=course.started_from,
+        max_length=course.settings.max_length,
         steps=steps,
-        seconds=seconds,
-        pairs_per_second=steps * watch.pairs_a_step / seconds,
+        seconds=clock.seconds,
+        pairs_per_second=steps * watch.pairs_a_step / clock.seconds,
         validation=watch.best,
     )
 
 
-def _newest(table: pa.Table, days: float | None) -> pa.Table:
+def newest(table: pa.Table, days: float | None) -> pa.Table:
     """Return the pairs of the newest `days`, counted back from the newest pair."""
     if days is None or table.num_rows == 0:
         return table
@@ -88,7 +163,7 @@ def _newest(table: pa.Table, days: float | None) -> pa.Table:
     return table.filter(pc.greater_equal(table["created_at"], since))
 
 
-def _validation(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
+def validation_lists(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
     """Return the newest queries of the validation split, as many as the settings ask for."""
     table = snapshot.table("validation")
     rankable = table.filter(pc.equal(table["relevance"], 1))
@@ -102,59 +177,58 @@ def _validation(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
 
 
 def _prepare(
-    model: "CrossEncoder",
-    rows: Sequence[Row],
-    validation: pa.Table,
-    settings: TrainingSettings,
+    course: Course,
+    arguments: "CrossEncoderTrainingArguments",
     on_progress: Callable[[Progress], None],
-) -> tuple["Watch", "TimedTrainer"]:
+    checkpoints: Checkpoints | None,
+) -> "TimedTrainer":
     """Wire model, rows and callbacks into a trainer."""
     import math
 
-    from datasets import Dataset
-
     from flows.training.clock import Clock
-    from flows.training.losses import make_loss
-    from flows.training.trainer import TimedTrainer, Watch
+    from flows.training.ranks import ranks
+    from flows.training.trainer import TimedTrainer
+    from flows.training.watch import Watch
 
-    steps = max(1, math.ceil(settings.epochs * math.ceil(len(rows) / settings.batch_size)))
+    model, rows, settings = course.model, course.rows, course.settings
+    at_once = settings.batch_size * ranks()
+    steps = max(1, math.ceil(settings.epochs * math.ceil(len(rows) / at_once)))
+    arguments.max_steps = steps
     scorer = CrossEncoderScorer(model, "checkpoint", bf16=settings.bf16)
-    watch = Watch(
-        model,
-        validate=lambda: dict(evaluate(validation, scorer).summary.metrics),
-        validations=settings.validations,
-        pairs_a_step=_pairs(rows) / len(rows) * settings.batch_size,
-        on_progress=on_progress,
+    return TimedTrainer(
+        rows=rows,
+        clock=Clock(steps, settings.max_minutes * 60),
+        warm_up=settings.warm_up,
+        watch=Watch(
+            model,
+            validate=lambda: evaluate(course.validation, scorer).summary.metrics,
+            settings=settings,
+            pairs_a_step=_pairs(rows) / len(rows) * at_once,
+            on_progress=on_progress,
+        ),
+        checkpoints=checkpoints,
+        model=model,
+        args=arguments,
+        loss=course.loss,
     )
-    with tempfile.TemporaryDirectory() as unused:  # the trainer insists on one
-        trainer = TimedTrainer(
-            clock=Clock(steps, settings.max_minutes * 60),
-            warm_up=settings.warm_up,
-            model=model,
-            args=_arguments(settings, steps, unused),
-            train_dataset=Dataset.from_list(list(rows)),
-            loss=make_loss(model, rows, settings),
-            callbacks=[watch],
-        )
-    watch.trainer = trainer
-    return watch, trainer
 
 
-def _arguments(settings: TrainingSettings, steps: int, folder: str) -> Any:
+def trainer_arguments(settings: TrainingSettings, output: Path) -> "CrossEncoderTrainingArguments":
+    """Return the arguments of a trainer that works beside `output`."""
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
-    from flows.training.batches import LengthGroupedBatchSampler
-    from flows.weights.precision import has_bf16
+    from flows.weights.precision import best_device, has_bf16
 
-    return CrossEncoderTrainingArguments(
-        output_dir=folder,
-        max_steps=steps,
+    on_cpu = best_device() == "cpu"
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(_working(output)),
+        max_steps=1,  # until the rows are counted
         per_device_train_batch_size=settings.batch_size,
-        batch_sampler=LengthGroupedBatchSampler,
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
         bf16=settings.bf16 and has_bf16(),
-        use_cpu=True,
+        use_cpu=on_cpu,
+        ddp_backend=None if settings.processes == 1 else "gloo" if on_cpu else "nccl",
         seed=settings.seed,
         eval_strategy="no",
         save_strategy="no",
@@ -162,6 +236,30 @@ def _arguments(settings: TrainingSettings, steps: int, folder: str) -> Any:
         report_to="none",
         disable_tqdm=True,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # of several GPUs, each process has one
+    return arguments
+
+
+def _working(output: Path) -> Path:
+    return output.with_name(output.name + ".working")
+
+
+def _write(model: "CrossEncoder", output: Path) -> str:
+    """Write the model from the first process, and return its digest."""
+    from flows.training.model import save_model
+    from flows.training.ranks import rank
+    from flows.training.trainer import CANNOT_WRITE
+
+    if rank() > 0:
+        return ""
+    try:
+        return save_model(model, output)
+    except CANNOT_WRITE as error:
+        shutil.rmtree(output.with_name(output.name + ".partial"), ignore_errors=True)
+        raise UnwritableModelError(
+            f"The trained model cannot be written to {output}: {error}. Make room or give permission, and start "
+            "again: training goes on from its newest checkpoint."
+        ) from error
 
 
 def _pairs(rows: Sequence[Row]) -> int:
