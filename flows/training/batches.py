@@ -6,17 +6,18 @@ from typing import Any
 import torch
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
-from flows.training.examples import Row
-
 _POOL = 20  # batches whose rows are sorted together: enough to match lengths, few enough to stay random
 
 
 class LengthGroupedBatchSampler(DefaultBatchSampler):
-    """Shuffles the rows, sorts them by length within pools of batches, and shuffles the batches; seeded by epoch."""
+    """Shuffles the rows, sorts them by length within pools of batches, and shuffles the batches; seeded by epoch.
+
+    The dataset is a `Rows`.
+    """
 
     def __init__(self, dataset: Any, batch_size: int, drop_last: bool, seed: int = 0, **options: Any) -> None:
         super().__init__(dataset, batch_size=batch_size, drop_last=drop_last, seed=seed, **options)
-        self._lengths = [longest(row) for row in dataset]
+        self._lengths = dataset.lengths().tolist()
         self._seed = seed
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -31,9 +32,3 @@ class LengthGroupedBatchSampler(DefaultBatchSampler):
             batches = [batch for batch in batches if len(batch) == self.batch_size]
         for i in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[i]
-
-
-def longest(row: Row) -> int:
-    """Return the characters of the longest query-document pair in a row."""
-    texts = [text for value in row.values() for text in (value if isinstance(value, list) else [value])]
-    return len(row["query"]) + max(len(text) for text in texts if isinstance(text, str))

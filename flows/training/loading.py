@@ -1,13 +1,12 @@
 """The batches of one process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
-from flows.training.examples import Row
 from flows.training.ranks import rank, ranks
+from flows.training.rows import Rows
 
 
 class Share(BatchSampler):
@@ -41,6 +40,6 @@ class Share(BatchSampler):
         self.batch_sampler.set_epoch(epoch)
 
 
-def make_loader(rows: Sequence[Row] | TorchDataset[Row], batch_sampler: Any, collate: Any) -> DataLoader[Any]:
-    """Return this process's share of the batches. Rows are read when their batch is due."""
+def make_loader(rows: Rows, batch_sampler: Any, collate: Any) -> DataLoader[Any]:
+    """Return this process's share of the batches. Rows are made when their batch is due."""
     return DataLoader(rows, batch_sampler=Share(batch_sampler), collate_fn=collate)  # type: ignore[arg-type]

@@ -1,7 +1,5 @@
 """The losses that the settings can name."""
 
-from collections.abc import Sequence
-
 import torch
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import (
@@ -12,7 +10,7 @@ from sentence_transformers.cross_encoder.losses import (
 from torch import Tensor, nn
 
 from flows.settings import TrainingSettings
-from flows.training.examples import Row
+from flows.training.rows import Rows
 
 _CERTAIN = 10.0  # ListNet's target is a softmax of the labels: 0 and 10 put 99.9 % and more on the relevant document
 _PAIRS_AT_ONCE = 64  # of the cached loss, whose batches can be larger than memory
@@ -34,7 +32,7 @@ class ListwiseLoss(ListNetLoss):
         return loss
 
 
-def make_loss(model: CrossEncoder, rows: Sequence[Row], settings: TrainingSettings) -> nn.Module:
+def make_loss(model: CrossEncoder, rows: Rows, settings: TrainingSettings) -> nn.Module:
     """Return the loss that `settings` name, for rows of `training_rows`."""
     if settings.loss == "listwise":
         return ListwiseLoss(model, mini_batch_size=-1)  # all pairs of a step at once
@@ -46,6 +44,5 @@ def make_loss(model: CrossEncoder, rows: Sequence[Row], settings: TrainingSettin
             activation_fn=nn.Identity(),
             mini_batch_size=_PAIRS_AT_ONCE,
         )
-    positives = sum(row["label"] for row in rows)
-    weight = (len(rows) - positives) / positives
+    weight = (rows.pairs - rows.relevant) / rows.relevant
     return BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(weight))

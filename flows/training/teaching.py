@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from flows.contracts.scorer import Scorer
 from flows.retrieval import Retriever
 from flows.settings import StudentSettings
-from flows.training.examples import LabelledQuery, Row, labelled_queries
+from flows.training.rows import Row, Rows
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +23,15 @@ _QUERIES_A_SEARCH = 256
 _MOST_FOUND = 200  # by one search: a query's own documents may stand first
 _PAIRS_A_CALL = 1_024  # between two looks at the clock
 _LEAST = 1e-9  # of a target's probability, whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """A query with its labelled documents."""
+
+    query: str
+    relevant: list[str]
+    other: list[str]
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ def make_lessons(table: pa.Table, settings: StudentSettings, retriever: Retrieve
     most `settings.list_size`; a list of one document is left out.
     """
     random = np.random.default_rng(seed)
-    queries = labelled_queries(_sample(table, settings, random))
+    queries = _labelled(_sample(table, settings, random))
     corpus = list(dict.fromkeys(document for query in queries for document in (*query.relevant, *query.other)))
     found = _found(queries, corpus, settings.retrieved_documents, retriever)
     drawn = random.integers(max(len(corpus), 1), size=(len(queries), settings.random_documents))
@@ -96,29 +105,49 @@ def fingerprint(lessons: Sequence[Lesson], teacher_digest: str) -> str:
 
 def lesson_rows(
     lessons: Sequence[Lesson], logits: Sequence[npt.NDArray[np.float32]], settings: StudentSettings
-) -> list[Row]:
+) -> Rows:
     """Return the rows for the loss of `settings`; `logits` may end before `lessons` do."""
-    taught = zip(lessons, logits, strict=False)
+    queries: list[str] = []
+    documents: list[str] = []
+    labels: list[float] = []
+    starts: list[int] = []
+    for lesson, given in zip(lessons, logits, strict=False):
+        for together, of_each in _parts(lesson, given, settings):
+            starts.append(len(documents))
+            queries += [lesson.query] * len(together)
+            documents += together
+            labels += of_each
+    return Rows(
+        pa.table({"query": queries, "document": documents}),
+        np.arange(len(documents), dtype=np.int32),
+        np.array(labels, np.float32),
+        np.array(starts, np.int64),
+        {"listwise": _as_list, "margin-mse": _as_margin, "mse": _as_pair}[settings.loss],
+    )
+
+
+def _parts(
+    lesson: Lesson, logits: npt.NDArray[np.float32], settings: StudentSettings
+) -> Iterator[tuple[list[str], list[float]]]:
+    """Yield the documents of each row of a lesson with their labels: all together, by twos, or each alone."""
     if settings.loss == "listwise":
-        return [
-            {
-                "query": lesson.query,
-                "documents": lesson.documents,
-                "labels": _targets(given, lesson.relevant, settings.hard_share).tolist(),
-            }
-            for lesson, given in taught
-        ]
-    if settings.loss == "mse":
-        return [
-            {"query": lesson.query, "document": document, "label": logit}
-            for lesson, given in taught
-            for document, logit in zip(lesson.documents, given.tolist(), strict=True)
-        ]
-    return [
-        {"query": lesson.query, "one": lesson.documents[one], "other": lesson.documents[other], "label": margin}
-        for lesson, given in taught
-        for one, other, margin in _margins(given)
-    ]
+        yield lesson.documents, _targets(logits, lesson.relevant, settings.hard_share).tolist()
+        return
+    size = 2 if settings.loss == "margin-mse" else 1
+    for start in range(0, len(logits) - size + 1, size):
+        yield lesson.documents[start : start + size], logits[start : start + size].tolist()
+
+
+def _as_list(query: str, documents: list[str], labels: list[float]) -> Row:
+    return {"query": query, "documents": documents, "labels": labels}
+
+
+def _as_margin(query: str, documents: list[str], labels: list[float]) -> Row:
+    return {"query": query, "one": documents[0], "other": documents[1], "label": labels[0] - labels[1]}
+
+
+def _as_pair(query: str, documents: list[str], labels: list[float]) -> Row:
+    return {"query": query, "document": documents[0], "label": labels[0]}
 
 
 def _sample(table: pa.Table, settings: StudentSettings, random: np.random.Generator) -> pa.Table:
@@ -133,8 +162,17 @@ def _sample(table: pa.Table, settings: StudentSettings, random: np.random.Genera
     return table.filter(pc.is_in(table["query_id"], counts["query_id"].take(chosen).combine_chunks()))
 
 
+def _labelled(table: pa.Table) -> list[_Labelled]:
+    """Gather `table` by query, in order of the query's id."""
+    gathered: dict[str, _Labelled] = {}
+    for row in table.sort_by([("query_id", "ascending"), ("document_id", "ascending")]).to_pylist():
+        found = gathered.setdefault(row["query_id"], _Labelled(row["query"], [], []))
+        (found.relevant if row["relevance"] else found.other).append(row["document"])
+    return list(gathered.values())
+
+
 def _found(
-    queries: Sequence[LabelledQuery], corpus: Sequence[str], count: int, retriever: Retriever | None
+    queries: Sequence[_Labelled], corpus: Sequence[str], count: int, retriever: Retriever | None
 ) -> Iterator[list[str]]:
     """Yield for each query up to `count` documents of other queries, best first."""
     if retriever is None or count == 0 or not queries:
@@ -151,7 +189,7 @@ def _found(
             yield [document for document, _ in zip(others, range(count), strict=False)]
 
 
-def _cut(query: LabelledQuery, documents: Sequence[str], size: int, random: np.random.Generator) -> Iterator[Lesson]:
+def _cut(query: _Labelled, documents: Sequence[str], size: int, random: np.random.Generator) -> Iterator[Lesson]:
     """Yield the documents in lists of nearly equal size, shuffled."""
     relevant = set(query.relevant)
     for part in np.array_split(random.permutation(len(documents)), -(-len(documents) // size)):
@@ -201,9 +239,3 @@ def _targets(logits: npt.NDArray[np.float32], relevant: Sequence[bool], hard_sha
         target = (1 - hard_share) * target + hard_share * hard / hard.sum()
     logarithms: npt.NDArray[np.float64] = np.log(np.maximum(target, _LEAST))
     return logarithms
-
-
-def _margins(logits: npt.NDArray[np.float32]) -> Iterator[tuple[int, int, float]]:
-    """Yield pairs of documents and by how much the first is above the second: each with the next in the list."""
-    for one in range(0, len(logits) - 1, 2):
-        yield one, one + 1, float(logits[one] - logits[one + 1])

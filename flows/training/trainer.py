@@ -4,7 +4,6 @@ import logging
 import math
 import shutil
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from flows.training.batches import LengthGroupedBatchSampler
 from flows.training.checkpoints import Checkpoints
 from flows.training.clock import Clock
-from flows.training.examples import Row
 from flows.training.failures import CheckpointsAwayError, DivergedError
 from flows.training.loading import make_loader
 from flows.training.ranks import everywhere, mean, path_from_first, rank
+from flows.training.rows import Rows
 from flows.training.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ class TimedTrainer(CrossEncoderTrainer):
     def __init__(
         self,
         *,
-        rows: Sequence[Row],
+        rows: Rows,
         clock: Clock,
         warm_up: float,
         watch: Watch,

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +16,12 @@ from flows.contracts.snapshot import Snapshot
 from flows.evaluation import evaluate
 from flows.settings import TrainingSettings
 from flows.training.checkpoints import Checkpoints, CheckpointStore
-from flows.training.examples import Row, training_rows
+from flows.training.examples import training_rows
 from flows.training.failures import EmptySplitError, UnwritableModelError
 from flows.training.lock import locked
+from flows.training.processes import Job, train_together
 from flows.training.progress import Progress
+from flows.training.rows import Rows
 from flows.training.scorer import CrossEncoderScorer
 
 if TYPE_CHECKING:
@@ -64,9 +66,21 @@ def train(
         UnwritableModelError: the trained model cannot be written; `output` is as it was.
         AlreadyTrainingError: another process trains into `output` now.
         CheckpointsAwayError: the store of the checkpoints cannot be read now.
+        LostProcessError: one of several processes died.
     """
     with locked(output):
+        if settings.processes > 1:
+            return _together(Job(snapshot.folder, settings, start_from, output, checkpoints), on_progress)
         return fit(snapshot, settings, start_from, output, on_progress, checkpoints)
+
+
+def _together(job: Job, on_progress: Callable[[Progress], None]) -> TrainedModel:
+    """Train in several processes, and clean up behind those that died."""
+    try:
+        return train_together(job, on_progress)
+    finally:
+        for left in (_working(job.output), job.output.with_name(job.output.name + ".partial")):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ class Course:
     """What a model is trained on, and how."""
 
     model: "CrossEncoder"
-    rows: Sequence[Row]
+    rows: Rows
     loss: "nn.Module"
     """Takes batches of `rows`."""
     validation: pa.Table
@@ -155,6 +169,11 @@ def follow(
     )
 
 
+def _working(output: Path) -> Path:
+    """Return the folder for files that are in the making; beside the output, so that they can be moved."""
+    return output.with_name(output.name + ".working")
+
+
 def newest(table: pa.Table, days: float | None) -> pa.Table:
     """Return the pairs of the newest `days`, counted back from the newest pair."""
     if days is None or table.num_rows == 0:
@@ -203,7 +222,7 @@ def _prepare(
             model,
             validate=lambda: evaluate(course.validation, scorer).summary.metrics,
             settings=settings,
-            pairs_a_step=_pairs(rows) / len(rows) * at_once,
+            pairs_a_step=rows.pairs / len(rows) * at_once,
             on_progress=on_progress,
         ),
         checkpoints=checkpoints,
@@ -240,10 +259,6 @@ def trainer_arguments(settings: TrainingSettings, output: Path) -> "CrossEncoder
     return arguments
 
 
-def _working(output: Path) -> Path:
-    return output.with_name(output.name + ".working")
-
-
 def _write(model: "CrossEncoder", output: Path) -> str:
     """Write the model from the first process, and return its digest."""
     from flows.training.model import save_model
@@ -260,8 +275,3 @@ def _write(model: "CrossEncoder", output: Path) -> str:
             f"The trained model cannot be written to {output}: {error}. Make room or give permission, and start "
             "again: training goes on from its newest checkpoint."
         ) from error
-
-
-def _pairs(rows: Sequence[Row]) -> int:
-    """Return how many query-document pairs the rows hold."""
-    return sum(len(row["documents"]) if "documents" in row else len(row.keys() - {"query", "label"}) for row in rows)
