@@ -10,6 +10,7 @@ from prefect.artifacts import create_link_artifact, create_progress_artifact, up
 
 from flows.contracts.model import TrainedModel
 from flows.evaluation import Evaluation, evaluate
+from flows.orchestration.checkpoints import begun, forget, open_checkpoints
 from flows.orchestration.finished import kept
 from flows.orchestration.retries import HEALING
 from flows.registry import Registry, TrainingRun, open_registry
@@ -26,7 +27,7 @@ def train(snapshot: str | None = None, training: TrainingSettings | None = None)
     """Train a challenger, measure it on the snapshot's test split and register it; return its version.
 
     One snapshot and one training configuration make one challenger: when it is registered already, its version is
-    returned and nothing is trained. A run that died takes up the finished steps.
+    returned and nothing is trained. A run that died takes up the finished steps, and training its newest checkpoint.
 
     Args:
         snapshot: Digest of the snapshot, or its beginning; without it, the newest.
@@ -43,6 +44,7 @@ def train(snapshot: str | None = None, training: TrainingSettings | None = None)
     trained = fitted(digest, training)
     measured = kept(measure_challenger, "measured", "pickle", model=trained.digest, snapshot=digest)(trained)
     version = register_challenger(trained, measured)
+    forget(open_checkpoints(settings, _name(digest, training)))
     page = open_registry(settings).page(version)
     if page:
         create_link_artifact(key="challenger", link=page, link_text=f"Version {version} in MLflow")
@@ -59,14 +61,20 @@ def find_registered(snapshot: str, configuration: str) -> int | None:
 
 @task(**HEALING)
 def train_challenger(digest: str, training: TrainingSettings) -> TrainedModel:
-    """Train, with live curves in MLflow and progress in the run; start from the champion where there is one."""
+    """Train, with live curves in MLflow and progress in the run; start from the champion where there is one.
+
+    After a crash, training and its run in MLflow go on from the newest checkpoint.
+    """
     settings = load_settings()
     registry = open_registry(settings)
     snapshot = find(settings.folder("snapshots"), digest)
     start = _start(registry, training)
-    output = settings.folder("models") / f"trained-{digest[:16]}-{training.digest()}"
-    with registry.training_run(snapshot, training.digest(), {**training.model_dump(), "started_from": start}) as run:
-        return fit(snapshot, training, start, output, _show(run))
+    output = settings.folder("models") / _name(digest, training)
+    checkpoints = open_checkpoints(settings, output.name)
+    parameters = {**training.model_dump(), "started_from": start}
+    go_on = begun(checkpoints)
+    with registry.training_run(snapshot, training.digest(), parameters, go_on=go_on) as run:
+        return fit(snapshot, training, start, output, _show(run), checkpoints)
 
 
 @task
@@ -83,6 +91,11 @@ def register_challenger(trained: TrainedModel, measured: Evaluation) -> int:
     registry = open_registry(load_settings())
     evidence = {"challenger.parquet": measured.per_query}
     return registry.register(trained, measured.summary.metrics, evidence).version
+
+
+def _name(snapshot: str, training: TrainingSettings) -> str:
+    """Return the name of a challenger's folders."""
+    return f"trained-{snapshot[:16]}-{training.digest()}"
 
 
 def _start(registry: Registry, training: TrainingSettings) -> str:

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
+from prefect import get_run_logger
 from prefect_aws.s3 import S3Bucket
 
 from flows.settings import Settings, SettingsError
-from flows.training import CheckpointStore, LocalCheckpoints
+from flows.training import CheckpointsAwayError, CheckpointStore, LocalCheckpoints
 
 _LAST = "checkpoint.json"  # goes up when all others are there
 
@@ -75,10 +76,27 @@ def open_checkpoints(settings: Settings, training: str) -> CheckpointStore:
     if kind == "local":
         return LocalCheckpoints(settings.folder("checkpoints") / training)
     try:
-        bucket = cast(S3Bucket, S3Bucket.load(block, _sync=True))
+        bucket = cast(S3Bucket, S3Bucket.load(block))
     except ValueError as error:
         raise SettingsError(
             f"RERANKER_TRAINING__CHECKPOINTS names the block {settings.training.checkpoints}, which Prefect does not "
             f"have: make an S3 Bucket block of that name, with AWS credentials. ({error})"
         ) from error
     return S3Checkpoints(bucket, f"checkpoints/{training}")
+
+
+def begun(store: CheckpointStore) -> bool:
+    """Return whether there is a checkpoint to go on from; CheckpointsAwayError when that cannot be told now."""
+    try:
+        return bool(store.steps())
+    except OSError as error:
+        raise CheckpointsAwayError(f"The checkpoints cannot be read: {error}") from error
+
+
+def forget(store: CheckpointStore) -> None:
+    """Discard all checkpoints of a training whose model is registered; a store that is away costs a warning."""
+    try:
+        for step in store.steps():
+            store.discard(step)
+    except OSError as error:
+        get_run_logger().warning("Checkpoints that nobody needs any more are left: %s", error)

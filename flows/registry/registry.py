@@ -54,7 +54,7 @@ class Registry:
         self._client = connect(settings, tracking_uri)
 
     def training_run(
-        self, snapshot: Snapshot, configuration: str, parameters: Mapping[str, object]
+        self, snapshot: Snapshot, configuration: str, parameters: Mapping[str, object], *, go_on: bool = False
     ) -> AbstractContextManager[TrainingRun]:
         """Return `with registry.training_run(...) as run:`, a run of MLflow that lasts as long as the block.
 
@@ -62,8 +62,9 @@ class Registry:
             snapshot: The data; kept as the run's dataset and as the tag `reranker.snapshot`.
             configuration: Digest of everything else that shapes the model (`TrainedModel.configuration`).
             parameters: Shown as the run's parameters; at most 100.
+            go_on: Take up the newest run of this data and configuration that has not finished, where there is one.
         """
-        return open_run(self._client, self._shown, self._experiment_id(), snapshot, configuration, parameters)
+        return open_run(self._client, self._shown, self._experiment_id(), snapshot, configuration, parameters, go_on)
 
     def register(
         self, trained: TrainedModel, metrics: Mapping[str, float], evidence: Evidence | None = None

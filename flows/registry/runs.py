@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.contracts.snapshot import SNAPSHOT_SCHEMA, Snapshot
 from flows.registry.failures import RegistryUnavailable, speaking_with
@@ -72,24 +72,28 @@ def open_run(
     snapshot: Snapshot,
     configuration: str,
     parameters: Mapping[str, object],
+    go_on: bool = False,
 ) -> Iterator[TrainingRun]:
     """Start a run and end it as the block ends: finished, failed, or killed when it was interrupted.
 
-    A run of the same snapshot and configuration that never ended belongs to a process that was killed: it is
-    closed as such, so that there is one run for each attempt and its curves are its own.
+    A run of the same snapshot and configuration that never ended belongs to a process that was killed. With `go_on`
+    the newest that has not finished is taken up and its curves go on; every other is closed as killed, so that each
+    training has its own curves. While the run lasts, MLflow samples the machine: `system/...` has its curves.
     """
-    from mlflow.entities import Param
-
     tags = {SNAPSHOT_TAG: snapshot.digest, CONFIGURATION_TAG: configuration}
     with speaking_with(tracking_uri, "start a run"):
+        unfinished = find_runs(client, experiment_id, tags, "attributes.status != 'FINISHED'") if go_on else []
         for dead in find_runs(client, experiment_id, tags, "attributes.status = 'RUNNING'"):
             client.set_terminated(dead, "KILLED")
-        run_id = client.create_run(experiment_id, tags=tags, run_name=f"train {snapshot.digest[:8]}").info.run_id
-        client.log_batch(run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
-        client.log_inputs(run_id, [_lineage(snapshot)])
+        if unfinished:
+            run_id = unfinished[0]
+            client.update_run(run_id, status="RUNNING")
+        else:
+            run_id = _new_run(client, experiment_id, tags, snapshot, parameters)
     run = TrainingRun(client, tracking_uri, run_id)
     try:
-        yield run
+        with _system_metrics(client, run_id, go_on=bool(unfinished)):
+            yield run
         run.flush()
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
@@ -101,6 +105,36 @@ def open_run(
         raise
     with speaking_with(tracking_uri, "end the run"):
         client.set_terminated(run_id, "FINISHED")
+
+
+def _new_run(
+    client: "MlflowClient",
+    experiment_id: str,
+    tags: Mapping[str, str],
+    snapshot: Snapshot,
+    parameters: Mapping[str, object],
+) -> str:
+    from mlflow.entities import Param
+
+    run = client.create_run(experiment_id, tags=dict(tags), run_name=f"train {snapshot.digest[:8]}")
+    run_id = str(run.info.run_id)
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
+    client.log_inputs(run_id, [_lineage(snapshot)])
+    return run_id
+
+
+@contextmanager
+def _system_metrics(client: "MlflowClient", run_id: str, *, go_on: bool) -> Iterator[None]:
+    """Let MLflow sample processor, memory, disk, network and GPUs every ten seconds; it warns when it cannot."""
+    from mlflow.system_metrics import system_metrics_monitor
+
+    untyped: Any = system_metrics_monitor
+    monitor = untyped.SystemMetricsMonitor(run_id, resume_logging=go_on, tracking_uri=client.tracking_uri)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def find_runs(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str], also: str = "") -> list[str]:

@@ -49,6 +49,10 @@ def save_model(model: CrossEncoder, folder: Path) -> str:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
+    if tokenizer is not None:  # it would write how it was last used into its file, and the digest would tell
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
     with _quiet():
         model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -59,9 +59,10 @@ class TimedTrainer(CrossEncoderTrainer):
 
         Raises CheckpointsAwayError and DivergedError.
         """
-        shutil.rmtree(self._working, ignore_errors=True)  # of a process that was killed
         found = None
-        if self._checkpoints is not None and rank() == 0:
+        if rank() == 0:
+            shutil.rmtree(self._working, ignore_errors=True)  # of a process that was killed
+        if rank() == 0 and self._checkpoints is not None:
             try:
                 found = self._checkpoints.newest(self._working / "resumed")
             except OSError as error:

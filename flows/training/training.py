@@ -143,7 +143,7 @@ def follow(
 ) -> TrainedModel:
     """Train the model of `course` from the newest checkpoint, or its start, and write it to `output`. See `train`."""
     from flows.training.identity import identity
-    from flows.training.ranks import ranks
+    from flows.training.ranks import rank, ranks
 
     known = identity(course.data, course.configuration, course.model, ranks())
     checkpoints = None if store is None else Checkpoints(store, known)
@@ -152,7 +152,8 @@ def follow(
         trainer.train_on()
         digest = _write(course.model, output)
     finally:
-        shutil.rmtree(_working(output), ignore_errors=True)
+        if rank() == 0:
+            shutil.rmtree(_working(output), ignore_errors=True)
     watch, clock, steps = trainer.watch, trainer.clock, trainer.watch.step
     _log.info("Trained %d steps in %.0f s, validation NDCG@10 %.3f", steps, clock.seconds, watch.best["ndcg@10"])
     return TrainedModel(
@@ -248,6 +249,7 @@ def trainer_arguments(settings: TrainingSettings, output: Path) -> "CrossEncoder
         bf16=settings.bf16 and has_bf16(),
         use_cpu=on_cpu,
         ddp_backend=None if settings.processes == 1 else "gloo" if on_cpu else "nccl",
+        ddp_find_unused_parameters=False,  # every one is used, and torch cannot look into what a CrossEncoder returns
         seed=settings.seed,
         eval_strategy="no",
         save_strategy="no",

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -56,6 +58,37 @@ def test_a_run_whose_process_was_killed_is_closed_by_the_next(registry, uri, sna
         assert run.run_id != zombie
         assert seen(zombie).info.status == "KILLED"
         assert seen(bystander).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("ended", [None, "FAILED", "KILLED"])
+def test_a_training_that_goes_on_keeps_its_run_and_its_curves(registry, uri, snapshot, seen, ended):
+    dead = Registry(RegistrySettings(), uri).training_run(snapshot, CONFIGURATION, {"checkpoint_steps": 5})
+    begun = dead.__enter__()
+    begun.log({"loss": 3.0}, 1)
+    if ended:
+        registry._client.set_terminated(begun.run_id, ended)
+    with registry.training_run(snapshot, CONFIGURATION, {"checkpoint_steps": 9}, go_on=True) as run:
+        assert run.run_id == begun.run_id
+        assert seen(run.run_id).info.status == "RUNNING"
+        run.log({"loss": 2.0}, 2)
+    assert curve(registry, run.run_id, "loss") == [(1, 3.0), (2, 2.0)]
+    assert seen(run.run_id).data.params == {"checkpoint_steps": "5"}
+    assert seen(run.run_id).info.status == "FINISHED"
+    with registry.training_run(snapshot, CONFIGURATION, {}, go_on=True) as another:
+        assert another.run_id != run.run_id
+
+
+def test_the_machine_is_watched_while_a_run_lasts(registry, snapshot, seen, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with registry.training_run(snapshot, CONFIGURATION, {}) as run:
+        deadline = time.monotonic() + 60
+        while "system/cpu_utilization_percentage" not in seen(run.run_id).data.metrics:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert 0 < seen(run.run_id).data.metrics["system/system_memory_usage_percentage"] <= 100
+    points = len(curve(registry, run.run_id, "system/cpu_utilization_percentage"))
+    time.sleep(0.5)
+    assert len(curve(registry, run.run_id, "system/cpu_utilization_percentage")) == points
 
 
 @pytest.fixture

@@ -49,9 +49,20 @@ with registry.training_run(Snapshot(Path(snapshot)), "0123456789abcdef", {"loss"
 def server(tmp_path_factory, empty_database):
     home = tmp_path_factory.mktemp("server")
     (home / "mlflow.db").write_bytes(empty_database.read_bytes())
+    port = free_port()
+    process = start_server(home, port)
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(30)
+
+
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def start_server(home, port):
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
@@ -65,10 +76,10 @@ def server(tmp_path_factory, empty_database):
     )
     try:
         wait_until_healthy(process, f"http://127.0.0.1:{port}")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process
 
 
 def wait_until_healthy(process, uri):
@@ -126,3 +137,29 @@ def test_killed_half_way_then_registered_promoted_fetched_and_loaded(server, sna
         mlflow.set_tracking_uri(None)
     assert answer.shape == (1,)
     assert 0 < answer[0] < 1
+
+
+def test_a_server_that_was_killed_in_mid_training_gets_every_point_when_it_is_back(
+    tmp_path, empty_database, snapshot, caplog, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    port = free_port()
+    process = start_server(tmp_path, port)
+    try:
+        registry = Registry(RegistrySettings(retries=0, timeout_seconds=5), f"http://127.0.0.1:{port}")
+        with registry.training_run(snapshot, CONFIGURATION, {"loss": "bce"}) as run:
+            run.log({"loss": 3.0}, 1)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+            run._next_send = 0.0  # as if two seconds had passed
+            run.log({"loss": 2.0}, 2)
+            assert "1 metrics wait until MLflow answers again" in caplog.text
+            run.log({"loss": 1.0}, 3)
+            process = start_server(tmp_path, port)
+        points = registry._client.get_metric_history(run.run_id, "loss")
+        assert [(point.step, point.value) for point in points] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+        assert registry._client.get_run(run.run_id).info.status == "FINISHED"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
