@@ -107,7 +107,7 @@ class Curve(BaseModel):
                 capsize=3,
                 elinewidth=0.8,
                 markersize=8,
-                label=f"{point.name}\n{point.ndcg:.3f} in {point.latency_ms:.3g} ms{size}",
+                label=f"{point.name}\n{point.ndcg:.3f} in {point.latency_ms:.1f} ms{size}",
             )
         axes.plot(
             [point.latency_ms for point in self.frontier] + [by_latency[-1].latency_ms],
