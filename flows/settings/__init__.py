@@ -27,6 +27,7 @@ from flows.settings.sections import (
     Section,
     ServerSettings,
     StoreSettings,
+    StudentSettings,
     TrainingSettings,
     TriggerSettings,
     ValidationSettings,
@@ -48,6 +49,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StoreSettings",
+    "StudentSettings",
     "TrainingSettings",
     "TriggerSettings",
     "ValidationSettings",
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     mining: MiningSettings = MiningSettings()
     training: TrainingSettings = TrainingSettings()
+    student: StudentSettings = StudentSettings()
     gate: GateSettings = GateSettings()
     registry: RegistrySettings = RegistrySettings()
     packaging: PackagingSettings = PackagingSettings()

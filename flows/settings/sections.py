@@ -184,6 +184,41 @@ class TrainingSettings(Section):
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class StudentSettings(Section):
+    """Shallower and faster copies of the winner, taught by it; what is not named here is as in the training."""
+
+    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Depths of the students, such as [3], or [4, 3, 2] for a curve; default: none is made."
+    )
+    loss: Literal["listwise", "margin-mse", "mse"] = Field(
+        "listwise",
+        description="Cross-entropy with the softmax of the teacher's scores over a list, squared error of score "
+        "differences within one, or squared error of scores.",
+    )
+    hard_share: float = Field(
+        0.0, ge=0, le=1, description="Weight of the labels beside the teacher's scores; listwise alone."
+    )
+    list_size: int = Field(8, ge=2, description="Documents of a query that are learned from together, at most.")
+    retrieved_documents: int = Field(
+        4, ge=0, description="Unlabelled documents of each query that the retriever finds in the training split."
+    )
+    random_documents: int = Field(2, ge=0, description="The same, drawn at random.")
+    max_pairs: int = Field(200_000, ge=2, description="Of more pairs, so many are taken, by query, seeded.")
+    teacher_minutes: float = Field(20, gt=0, description="The teacher's scoring ends in order when this has passed.")
+    epochs: float = Field(3.0, gt=0, description="Passes over what the teacher has scored.")
+    max_minutes: float = Field(30, gt=0, description="Training of each student stops in order when this has passed.")
+    batch_size: int = Field(8, ge=2, description="Lists a step; for mse, as many pairs as they hold.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak, after warm-up.")
+
+    @model_validator(mode="after")
+    def _labels_need_lists(self) -> Self:
+        if self.hard_share and self.loss != "listwise":
+            raise ValueError(
+                f"labels are mixed in by the listwise loss alone, not by {self.loss}: set hard_share to 0"
+            )
+        return self
+
+
 class GateSettings(Section):
     """What a challenger must show."""
 

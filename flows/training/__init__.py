@@ -1,12 +1,14 @@
 """Train CrossEncoder challengers, and score pairs with them."""
 
 from flows.training.checkpoints import CheckpointStore, LocalCheckpoints
+from flows.training.distillation import distil, student_configuration
 from flows.training.failures import (
     AlreadyTrainingError,
     CheckpointsAwayError,
     DivergedError,
     EmptySplitError,
     LostProcessError,
+    StudentError,
     TrainingError,
     UnreadableModelError,
     UnwritableModelError,
@@ -25,8 +27,11 @@ __all__ = [
     "LocalCheckpoints",
     "LostProcessError",
     "Progress",
+    "StudentError",
     "TrainingError",
     "UnreadableModelError",
     "UnwritableModelError",
+    "distil",
+    "student_configuration",
     "train",
 ]

@@ -19,6 +19,10 @@ class DivergedError(TrainingError):
     """The loss is not a number any more."""
 
 
+class StudentError(TrainingError):
+    """A model cannot be made shallower as it was asked."""
+
+
 class UnwritableModelError(TrainingError):
     """The trained model cannot be written: a full disk, a folder without permission."""
 

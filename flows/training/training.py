@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from flows.training.scorer import CrossEncoderScorer
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
+    from torch import nn
 
     from flows.training.trainer import TimedTrainer
 
@@ -81,6 +83,23 @@ def _together(job: Job, on_progress: Callable[[Progress], None]) -> TrainedModel
             shutil.rmtree(left, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a model is trained on, and how."""
+
+    model: "CrossEncoder"
+    rows: Rows
+    loss: "nn.Module"
+    """Takes batches of `rows`."""
+    validation: pa.Table
+    settings: TrainingSettings
+    snapshot: str
+    data: str
+    """Tells `rows` from others: a checkpoint is gone on from with the same alone."""
+    configuration: str
+    started_from: str
+
+
 def fit(
     snapshot: Snapshot,
     settings: TrainingSettings,
@@ -90,37 +109,60 @@ def fit(
     store: CheckpointStore | None,
 ) -> TrainedModel:
     """Train as one of the processes, or the only one; the first of them writes. See `train`."""
-    rows = training_rows(_newest(snapshot.table("train"), settings.window_days), settings)
-    validation = _validation(snapshot, settings)
+    rows = training_rows(newest(snapshot.table("train"), settings.window_days), settings)
+    validation = validation_lists(snapshot, settings)
 
     from transformers import set_seed
 
-    from flows.training.identity import identity
+    from flows.training.losses import make_loss
     from flows.training.model import open_model
-    from flows.training.ranks import rank, ranks
 
-    working = _working(output)
-    arguments = _arguments(settings, working)  # with several processes, they find each other here
+    arguments = trainer_arguments(settings, output)  # with several processes, they find each other here
     set_seed(settings.seed)
     model = open_model(start_from, settings.max_length)
-    known = identity(snapshot.digest, settings.digest(), model, ranks())
+    course = Course(
+        model=model,
+        rows=rows,
+        loss=make_loss(model, rows, settings),
+        validation=validation,
+        settings=settings,
+        snapshot=snapshot.digest,
+        data=snapshot.digest,
+        configuration=settings.digest(),
+        started_from=str(start_from),
+    )
+    return follow(course, arguments, output, on_progress, store)
+
+
+def follow(
+    course: Course,
+    arguments: "CrossEncoderTrainingArguments",
+    output: Path,
+    on_progress: Callable[[Progress], None],
+    store: CheckpointStore | None,
+) -> TrainedModel:
+    """Train the model of `course` from the newest checkpoint, or its start, and write it to `output`. See `train`."""
+    from flows.training.identity import identity
+    from flows.training.ranks import rank, ranks
+
+    known = identity(course.data, course.configuration, course.model, ranks())
     checkpoints = None if store is None else Checkpoints(store, known)
-    trainer = _prepare(model, rows, validation, settings, arguments, on_progress, checkpoints)
+    trainer = _prepare(course, arguments, on_progress, checkpoints)
     try:
         trainer.train_on()
-        digest = _write(model, output)
+        digest = _write(course.model, output)
     finally:
         if rank() == 0:
-            shutil.rmtree(working, ignore_errors=True)
+            shutil.rmtree(_working(output), ignore_errors=True)
     watch, clock, steps = trainer.watch, trainer.clock, trainer.watch.step
     _log.info("Trained %d steps in %.0f s, validation NDCG@10 %.3f", steps, clock.seconds, watch.best["ndcg@10"])
     return TrainedModel(
         folder=output,
         digest=digest,
-        snapshot=snapshot.digest,
-        configuration=settings.digest(),
-        started_from=str(start_from),
-        max_length=settings.max_length,
+        snapshot=course.snapshot,
+        configuration=course.configuration,
+        started_from=course.started_from,
+        max_length=course.settings.max_length,
         steps=steps,
         seconds=clock.seconds,
         pairs_per_second=steps * watch.pairs_a_step / clock.seconds,
@@ -133,7 +175,7 @@ def _working(output: Path) -> Path:
     return output.with_name(output.name + ".working")
 
 
-def _newest(table: pa.Table, days: float | None) -> pa.Table:
+def newest(table: pa.Table, days: float | None) -> pa.Table:
     """Return the pairs of the newest `days`, counted back from the newest pair."""
     if days is None or table.num_rows == 0:
         return table
@@ -141,7 +183,7 @@ def _newest(table: pa.Table, days: float | None) -> pa.Table:
     return table.filter(pc.greater_equal(table["created_at"], since))
 
 
-def _validation(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
+def validation_lists(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
     """Return the newest queries of the validation split, as many as the settings ask for."""
     table = snapshot.table("validation")
     rankable = table.filter(pc.equal(table["relevance"], 1))
@@ -155,10 +197,7 @@ def _validation(snapshot: Snapshot, settings: TrainingSettings) -> pa.Table:
 
 
 def _prepare(
-    model: "CrossEncoder",
-    rows: Rows,
-    validation: pa.Table,
-    settings: TrainingSettings,
+    course: Course,
     arguments: "CrossEncoderTrainingArguments",
     on_progress: Callable[[Progress], None],
     checkpoints: Checkpoints | None,
@@ -167,11 +206,11 @@ def _prepare(
     import math
 
     from flows.training.clock import Clock
-    from flows.training.losses import make_loss
     from flows.training.ranks import ranks
     from flows.training.trainer import TimedTrainer
     from flows.training.watch import Watch
 
+    model, rows, settings = course.model, course.rows, course.settings
     at_once = settings.batch_size * ranks()
     steps = max(1, math.ceil(settings.epochs * math.ceil(len(rows) / at_once)))
     arguments.max_steps = steps
@@ -182,7 +221,7 @@ def _prepare(
         warm_up=settings.warm_up,
         watch=Watch(
             model,
-            validate=lambda: evaluate(validation, scorer).summary.metrics,
+            validate=lambda: evaluate(course.validation, scorer).summary.metrics,
             settings=settings,
             pairs_a_step=rows.pairs / len(rows) * at_once,
             on_progress=on_progress,
@@ -190,18 +229,19 @@ def _prepare(
         checkpoints=checkpoints,
         model=model,
         args=arguments,
-        loss=make_loss(model, rows, settings),
+        loss=course.loss,
     )
 
 
-def _arguments(settings: TrainingSettings, working: Path) -> "CrossEncoderTrainingArguments":
+def trainer_arguments(settings: TrainingSettings, output: Path) -> "CrossEncoderTrainingArguments":
+    """Return the arguments of a trainer that works beside `output`."""
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
     from flows.weights.precision import best_device, has_bf16
 
     on_cpu = best_device() == "cpu"
     arguments = CrossEncoderTrainingArguments(
-        output_dir=str(working),
+        output_dir=str(_working(output)),
         max_steps=1,  # until the rows are counted
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
