@@ -14,11 +14,13 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.settings.sections import (
+    ApprovalSettings,
     CleaningSettings,
     DriftSettings,
     GateSettings,
     GrowthSettings,
     HostSettings,
+    NoticeSettings,
     PackagingSettings,
     QualitySettings,
     RegistrySettings,
@@ -32,11 +34,13 @@ from flows.settings.sections import (
 )
 
 __all__ = [
+    "ApprovalSettings",
     "CleaningSettings",
     "DriftSettings",
     "GateSettings",
     "GrowthSettings",
     "HostSettings",
+    "NoticeSettings",
     "PackagingSettings",
     "QualitySettings",
     "RegistrySettings",
@@ -76,6 +80,8 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()
+    approval: ApprovalSettings = ApprovalSettings()
+    notice: NoticeSettings = NoticeSettings()
     registry: RegistrySettings = RegistrySettings()
     packaging: PackagingSettings = PackagingSettings()
     host: HostSettings = HostSettings()

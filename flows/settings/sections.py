@@ -117,6 +117,33 @@ class GateSettings(Section):
     min_queries: int = Field(30, ge=1, description="Fewer test queries decide nothing.")
 
 
+class ApprovalSettings(Section):
+    """Who has the last word on a challenger that the gate lets through."""
+
+    mode: Literal["auto", "ask"] = Field(
+        "auto", description="The gate alone decides, or the run pauses in Prefect's UI and asks a person."
+    )
+    ask_from_change: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="Ask only where the challenger's NDCG@10 differs from the incumbent's by this much or more; "
+        "a smaller step is taken without asking.",
+    )
+    timeout_hours: float = Field(24, gt=0, le=24 * 14, description="No answer within this time means no.")
+
+
+class NoticeSettings(Section):
+    """Who hears what a run of the loop came to."""
+
+    block: str | None = Field(
+        None,
+        pattern=r"^[\w-]+/[\w-]+$",
+        description="Prefect notification block that sends the notice, such as slack-webhook/team; default: none, "
+        "and the notice is kept as an artifact alone.",
+    )
+
+
 class RegistrySettings(Section):
     """MLflow."""
 
