@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from flows.contracts.model import ModelVersion
 from flows.evaluation import Evaluation, comparison, evaluate
-from flows.gate import Decision, decide, sentence, to_markdown
+from flows.gate import Contender, Decision, decide, sentence, to_markdown
 from flows.orchestration.events import announce
 from flows.orchestration.finished import kept
 from flows.orchestration.retries import HEALING
@@ -54,7 +54,7 @@ def promote(version: int | None = None, gate: GateSettings | None = None) -> Jud
         decision = judge(measured, incumbent, snapshot, gate or settings.gate)
         show(decision, [measured, *([incumbent] if champion else []), *retrievers.values()])
         record(decision, challenger, incumbent)
-    now = challenger if decision.verdict == "promote" else champion
+    now = challenger if decision.promoted else champion
     return Judgement(version=challenger.version, verdict=decision.verdict, champion=now.version if now else None)
 
 
@@ -102,11 +102,10 @@ def score_retriever(retrieval: RetrievalSettings, snapshot: str) -> Evaluation:
 def judge(challenger: Evaluation, incumbent: Evaluation, snapshot: str, gate: GateSettings) -> Decision:
     """Hold the challenger's per-query metrics against the incumbent's."""
     return decide(
-        challenger.per_query,
-        incumbent.per_query,
+        [Contender(challenger.scorer, challenger.per_query)],
+        Contender(incumbent.scorer, incumbent.per_query),
         gate,
-        challenger_name=challenger.scorer,
-        incumbent_name=incumbent.scorer,
+        slices=None,
         snapshot=snapshot,
     )
 
@@ -129,7 +128,7 @@ def record(decision: Decision, challenger: ModelVersion, incumbent: Evaluation) 
     }
     registry.attach(challenger.version, evidence)
     subject = f"reranker.model.{challenger.version}"
-    if decision.verdict == "promote":
+    if decision.promoted:
         registry.promote(challenger.version)
         announce("reranker.challenger.promoted", subject, incumbent=decision.incumbent, snapshot=decision.snapshot)
     else:

@@ -1,7 +1,23 @@
 """The decision whether a challenger takes over, with its evidence."""
 
-from flows.gate.decision import Comparison, Decision, GateError, Rule, Verdict, decide
+from flows.gate.contender import Contender, Costs, GateError
+from flows.gate.decision import Comparison, Decision, Judgement, Rule, Slice, Verdict
 from flows.gate.evidence import Evidence
+from flows.gate.judging import decide
 from flows.gate.report import sentence, to_markdown
 
-__all__ = ["Comparison", "Decision", "Evidence", "GateError", "Rule", "Verdict", "decide", "sentence", "to_markdown"]
+__all__ = [
+    "Comparison",
+    "Contender",
+    "Costs",
+    "Decision",
+    "Evidence",
+    "GateError",
+    "Judgement",
+    "Rule",
+    "Slice",
+    "Verdict",
+    "decide",
+    "sentence",
+    "to_markdown",
+]

@@ -1,28 +1,16 @@
-"""The rules that a challenger must pass."""
+"""What the gate says, and all that it says it on."""
 
-import logging
 from typing import Literal
 
-import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from flows.gate.evidence import Evidence, evidence
+from flows.gate.contender import Costs
+from flows.gate.evidence import Evidence
 from flows.settings import GateSettings
 
-_log = logging.getLogger(__name__)
-
 Verdict = Literal["promote", "reject", "cannot-tell"]
-
-JUDGED = ("ndcg@10", "mrr@10", "map@10")
-"""Metrics that rules look at."""
-
-TOLERANCE = 1e-9
-"""Means of floats: a gain of exactly the limit may come out a few units in the last place below it."""
-
-
-class GateError(ValueError):
-    """The two sides cannot be compared; the message says why. Trying again does not help."""
+About = Literal["queries", "gain", "harm", "costs"]
+"""`gain` can fail for want of queries; `harm` and `costs` were seen."""
 
 
 class Comparison(BaseModel):
@@ -43,12 +31,56 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    about: About
     demand: str
     """In words, for people."""
     observed: float
     limit: float
-    """`observed` must not be below it."""
     passed: bool
+
+
+class Slice(BaseModel):
+    """The queries that have something in common."""
+
+    model_config = ConfigDict(frozen=True)
+
+    column: str
+    """What is looked at, such as "source"."""
+    bucket: str
+    queries: int
+    difference: float
+    """Of NDCG@10, challenger less incumbent."""
+    p_value: float | None
+    """How often chance makes any slice fall as surely as this one, where none is worse; None where too small."""
+    vetoed: bool
+    """It is large enough, falls by more than the setting, and by more than chance explains."""
+
+
+class Judgement(BaseModel):
+    """One challenger against the incumbent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    challenger: str
+    verdict: Verdict
+    rules: tuple[Rule, ...]
+    comparisons: tuple[Comparison, ...]
+    evidence: tuple[Evidence, ...]
+    """How sure the differences of the judged metrics are."""
+    slices: tuple[Slice, ...]
+    queries_needed: int
+    """So many test queries see a true gain of `detectable_gain` with probability `power`."""
+    costs: Costs | None
+
+    @property
+    def gain(self) -> float:
+        """Difference of NDCG@10."""
+        return next(c.difference for c in self.comparisons if c.metric == "ndcg@10")
+
+    @property
+    def failed(self) -> tuple[Rule, ...]:
+        """The rules that did not pass."""
+        return tuple(rule for rule in self.rules if not rule.passed)
 
 
 class Decision(BaseModel):
@@ -56,111 +88,38 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    verdict: Verdict
-    """Only `promote` lets the challenger through; `cannot-tell` means no."""
-    challenger: str
+    settings: GateSettings
+    """What was asked for, and in which mode."""
+    verdict: Verdict | Literal["unjudged"]
+    """`cannot-tell` means no; `unjudged` is what a disabled gate says."""
+    winner: str | None
+    """The challenger that passed, and the preferred one of several; of a disabled gate, the preferred of all."""
     incumbent: str
+    incumbent_costs: Costs | None
     snapshot: str
     """Digest of the snapshot whose test split was judged."""
     queries: int
-    rules: tuple[Rule, ...]
-    comparisons: tuple[Comparison, ...]
-    evidence: tuple[Evidence, ...]
-    """How sure the differences are; shown, not yet asked for by a rule."""
+    judgements: tuple[Judgement, ...]
+    """One a challenger, in the given order; none where the gate is disabled."""
+
+    @property
+    def mode(self) -> str:
+        """Enabled, dry_run or disabled."""
+        return self.settings.mode
 
     @property
     def promoted(self) -> bool:
-        """Whether the challenger takes over."""
-        return self.verdict == "promote"
+        """Whether the winner takes over. In a dry run nobody does, whatever the verdict."""
+        return self.winner is not None and self.settings.mode != "dry_run"
 
+    @property
+    def leading(self) -> Judgement | None:
+        """The winner's judgement; without a winner, the one that gains most, of the undecided if there are any."""
+        undecided = [j for j in self.judgements if j.verdict == "cannot-tell"]
+        won = [j for j in self.judgements if j.challenger == self.winner]
+        return max(won or undecided or self.judgements, key=lambda j: j.gain, default=None)
 
-def decide(
-    challenger: pd.DataFrame,
-    incumbent: pd.DataFrame,
-    settings: GateSettings,
-    *,
-    challenger_name: str,
-    incumbent_name: str,
-    snapshot: str,
-) -> Decision:
-    """Compare two scorers on the same queries.
-
-    Args:
-        challenger: Per-query metrics, indexed by query_id, one column a metric (`per_query_metrics`).
-        incumbent: The same of the champion, or of the retriever's own order.
-        settings: The limits.
-        challenger_name: As people know it.
-        incumbent_name: The same.
-        snapshot: Digest of the data both were judged on.
-
-    Raises:
-        GateError: the sides hold other queries or metrics than each other, a query twice, or a value that is no
-            number.
-    """
-    challenger, incumbent = _aligned(challenger, incumbent)
-    comparisons = [_compare(metric, challenger, incumbent) for metric in challenger.columns]
-    rules = _rules({c.metric: c.difference for c in comparisons}, len(challenger), settings)
-    decision = Decision(
-        verdict=_verdict(rules),
-        challenger=challenger_name,
-        incumbent=incumbent_name,
-        snapshot=snapshot,
-        queries=len(challenger),
-        rules=rules,
-        comparisons=tuple(comparisons),
-        evidence=tuple(evidence(m, (challenger[m] - incumbent[m]).to_numpy(dtype=np.float64)) for m in JUDGED),
-    )
-    _log.info(
-        "gate: %s, %s against %s on %d queries", decision.verdict, challenger_name, incumbent_name, len(challenger)
-    )
-    return decision
-
-
-def _rules(difference: dict[str, float], queries: int, settings: GateSettings) -> tuple[Rule, ...]:
-    def at_least(name: str, demand: str, observed: float, limit: float) -> Rule:
-        return Rule(name=name, demand=demand, observed=observed, limit=limit, passed=observed >= limit - TOLERANCE)
-
-    gain, mrr, mean_precision = settings.min_ndcg_gain, settings.max_mrr_fall, settings.max_map_fall
-    return (
-        at_least("queries", f"at least {settings.min_queries} queries", queries, settings.min_queries),
-        at_least("ndcg@10", f"NDCG@10 gains at least {gain:g}", difference["ndcg@10"], gain),
-        at_least("mrr@10", f"MRR@10 falls by no more than {mrr:g}", difference["mrr@10"], -mrr),
-        at_least("map@10", f"MAP@10 falls by no more than {mean_precision:g}", difference["map@10"], -mean_precision),
-    )
-
-
-def _verdict(rules: tuple[Rule, ...]) -> Verdict:
-    enough, *quality = rules
-    if not enough.passed:
-        return "cannot-tell"
-    return "promote" if all(rule.passed for rule in quality) else "reject"
-
-
-def _compare(metric: str, challenger: pd.DataFrame, incumbent: pd.DataFrame) -> Comparison:
-    ours, theirs = float(challenger[metric].mean()), float(incumbent[metric].mean())
-    return Comparison(metric=metric, challenger=ours, incumbent=theirs, difference=ours - theirs)
-
-
-def _aligned(challenger: pd.DataFrame, incumbent: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both sides with the same queries and metrics in the same order, or say why they cannot be."""
-    for side, frame in (("challenger", challenger), ("incumbent", incumbent)):
-        missing = [metric for metric in JUDGED if metric not in frame.columns]
-        if missing:
-            raise GateError(
-                f"The {side} lacks the metrics {', '.join(missing)}: pass the result of per_query_metrics."
-            )
-        if frame.index.has_duplicates:
-            raise GateError(f"The {side} holds query {frame.index[frame.index.duplicated()][0]} more than once.")
-        if not np.isfinite(frame.to_numpy(dtype=np.float64)).all():
-            raise GateError(f"The {side} has metrics that are not finite numbers: evaluate it again.")
-    alone = challenger.index.symmetric_difference(incumbent.index)
-    if len(alone):
-        raise GateError(
-            f"Challenger and incumbent were judged on different queries: {len(alone)} stand on one side alone, such "
-            f"as {alone[0]}. Score both on the test split of one snapshot."
-        )
-    if set(challenger.columns) != set(incumbent.columns):
-        raise GateError("Challenger and incumbent have different metrics: evaluate both with the same code.")
-    if challenger.empty:
-        raise GateError("There are no queries to compare on: the test split has no query with a relevant candidate.")
-    return challenger.sort_index(), incumbent.loc[:, challenger.columns].sort_index()
+    @property
+    def queries_needed(self) -> int | None:
+        """How many test queries would tell, where these could not."""
+        return self.leading.queries_needed if self.leading and self.verdict == "cannot-tell" else None

@@ -1,13 +1,18 @@
-"""How sure a difference is: a paired bootstrap interval and a paired permutation test."""
+"""How sure a difference is: paired permutation tests and BCa bootstrap intervals over queries."""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-RESAMPLES = 5_000
-CONFIDENCE = 0.95
+RESAMPLES = 10_000
 SEED = 13
 _BATCH_VALUES = 2_000_000  # held in memory at once, whatever the number of queries
+_ROUNDING = 1e-12
+
+Values = npt.NDArray[np.float64]
 
 
 class Evidence(BaseModel):
@@ -18,7 +23,7 @@ class Evidence(BaseModel):
     metric: str
     difference: float
     low: float
-    """Lower end of the 95 % BCa bootstrap interval over queries."""
+    """Lower end of the BCa bootstrap interval over queries."""
     high: float
     p_value: float
     """Two-sided paired permutation test: how often random signs give a difference at least as large."""
@@ -27,57 +32,86 @@ class Evidence(BaseModel):
     worse: int
 
 
-def evidence(metric: str, differences: npt.NDArray[np.float64]) -> Evidence:
-    """Return interval and p-value of the mean of `differences` (one a query, challenger less incumbent).
+def evidence(differences: pd.DataFrame, confidence: float) -> tuple[Evidence, ...]:
+    """Return interval and p-value of the mean of each column (one row a query, challenger less incumbent).
 
-    Bias-corrected accelerated bootstrap: Efron, "Better bootstrap confidence intervals", JASA 82 (1987).
     Seeded: the same differences give the same evidence.
     """
-    mean = float(differences.mean())
-    low, high = _interval(differences)
-    return Evidence(
-        metric=metric,
-        difference=mean,
-        low=low,
-        high=high,
-        p_value=_p_value(differences),
-        better=int((differences > 0).sum()),
-        worse=int((differences < 0).sum()),
+    values = differences.to_numpy(dtype=np.float64)
+    p_values, (low, high) = _p_values(values), _intervals(values, confidence)
+    return tuple(
+        Evidence(
+            metric=str(metric),
+            difference=float(values[:, i].mean()),
+            low=float(low[i]),
+            high=float(high[i]),
+            p_value=float(p_values[i]),
+            better=int((values[:, i] > 0).sum()),
+            worse=int((values[:, i] < 0).sum()),
+        )
+        for i, metric in enumerate(differences.columns)
     )
 
 
-def _interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values corrected for their number, so that the smallest below 0.05 is by chance in 5 % at most.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979).
+    """
+    corrected, floor = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        floor = corrected[i] = max(floor, min(1.0, (len(p_values) - rank) * p_values[i]))
+    return corrected
+
+
+def signs(count: int) -> Iterator[Values]:
+    """Yield rows of random signs for `count` queries, in batches: all there are, or RESAMPLES of them.
+
+    Under the null hypothesis of a paired test the two sides of a query may be swapped, which turns the sign of its
+    difference.
+    """
+    if 2**count <= RESAMPLES:
+        yield (1 - 2 * (np.arange(2**count)[:, np.newaxis] >> np.arange(count) & 1)).astype(np.float64)
+        return
+    rng = np.random.default_rng(SEED)
+    rows = max(1, _BATCH_VALUES // count)
+    for start in range(0, RESAMPLES, rows):
+        shape = (min(rows, RESAMPLES - start), count)
+        yield (1 - 2 * rng.integers(0, 2, shape, dtype=np.int8)).astype(np.float64)
+
+
+def share(as_large: int | Values, drawn: int, count: int) -> float | Values:
+    """Return the p-value that so many of `drawn` rows of signs give; never 0 unless every row was tried."""
+    return as_large / drawn if 2**count <= RESAMPLES else (as_large + 1) / (drawn + 1)
+
+
+def _p_values(values: Values) -> Values:
+    observed = np.abs(values.sum(axis=0)) - _ROUNDING * len(values)
+    as_large, drawn = np.zeros(values.shape[1]), 0
+    for batch in signs(len(values)):
+        as_large += (np.abs(batch @ values) >= observed).sum(axis=0)
+        drawn += len(batch)
+    return np.asarray(share(as_large, drawn, len(values)))
+
+
+def _intervals(values: Values, confidence: float) -> tuple[Values, Values]:
+    """Return both ends of the bias-corrected accelerated interval of each column's mean.
+
+    Efron, "Better bootstrap confidence intervals", JASA 82 (1987).
+    """
     from scipy.stats import bootstrap
 
-    if np.ptp(differences) < 1e-12:  # equal but for rounding: resampling has no spread, and BCa is undefined
-        return float(differences.mean()), float(differences.mean())
-    found = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=_batch(differences),
-        confidence_level=CONFIDENCE,
-        rng=SEED,
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def _p_value(differences: npt.NDArray[np.float64]) -> float:
-    from scipy.stats import permutation_test
-
-    if len(differences) == 1 or not differences.any():
-        return 1.0  # either sign is as large
-    # With one sample, "samples" flips signs: under the null hypothesis the two scorers' values may be swapped.
-    found = permutation_test(
-        (differences,),
-        np.mean,
-        permutation_type="samples",
-        n_resamples=RESAMPLES,
-        batch=_batch(differences),
-        rng=SEED,
-    )
-    return float(found.pvalue)
-
-
-def _batch(differences: npt.NDArray[np.float64]) -> int:
-    return max(1, _BATCH_VALUES // len(differences))
+    low, high = values.mean(axis=0), values.mean(axis=0)
+    spread = np.ptp(values, axis=0) > _ROUNDING  # equal but for rounding: BCa is undefined, and the mean is certain
+    if spread.any():
+        found = bootstrap(
+            (values[:, spread],),
+            np.mean,
+            axis=0,
+            n_resamples=RESAMPLES,
+            batch=max(1, _BATCH_VALUES // values.size),
+            confidence_level=confidence,
+            rng=SEED,
+        ).confidence_interval
+        low[spread], high[spread] = found.low, found.high
+    return low, high
