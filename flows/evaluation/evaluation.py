@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from flows.contracts.scorer import Scorer
-from flows.evaluation.lists import score_lists
+from flows.evaluation.lists import EvaluationError, score_lists
 from flows.evaluation.metrics import Summary, per_query_metrics, summarise
 
 
@@ -19,10 +19,22 @@ class Evaluation:
     per_query: pd.DataFrame
     """See `per_query_metrics`."""
     summary: Summary
+    lists: pd.DataFrame
+    """See `score_lists`: ids, labels and scores, no text."""
 
 
 def evaluate(table: pa.Table, scorer: Scorer, progress: Callable[[int, int], None] | None = None) -> Evaluation:
     """Score the candidate lists of `table` (SNAPSHOT_SCHEMA) and judge them; raises what its two halves raise."""
     lists = score_lists(table, scorer, progress)
     per_query = per_query_metrics(lists)
-    return Evaluation(scorer.name, per_query, summarise(lists, per_query))
+    return Evaluation(scorer.name, per_query, summarise(lists, per_query), lists)
+
+
+def check_comparable(scorer: Evaluation, other: Evaluation) -> None:
+    """Raise EvaluationError where the two were judged on different queries."""
+    alone = scorer.per_query.index.symmetric_difference(other.per_query.index)
+    if len(alone):
+        raise EvaluationError(
+            f"{scorer.scorer} and {other.scorer} were judged on different queries: {len(alone)} stand on one side "
+            f"alone, such as {alone[0]}. Evaluate both on the same split."
+        )

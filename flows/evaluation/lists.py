@@ -64,6 +64,22 @@ def score_lists(table: pa.Table, scorer: Scorer, progress: Callable[[int, int], 
     return lists
 
 
+def ranks(lists: pd.DataFrame) -> pd.Series:
+    """Return each candidate's place in its query's list (int64, from 1), aligned with the rows of `lists`.
+
+    The highest score comes first. Equal scores are ordered by a hash of query and document, which knows neither
+    the labels nor the order of the rows: a scorer that cannot tell candidates apart gets what chance gives.
+    """
+    names = lists["query_id"].astype(str) + "\0" + lists["document_id"].astype(str)
+    tie = pd.util.hash_array(names.to_numpy(dtype=object), categorize=False)
+    query, _ = pd.factorize(lists["query_id"])
+    order = np.lexsort((~tie, -lists["score"].to_numpy(), query))
+    starts = np.searchsorted(query[order], query)  # where each row's list begins in that order
+    place = np.empty(len(lists), dtype=np.int64)
+    place[order] = np.arange(1, len(lists) + 1)
+    return pd.Series(place - starts, index=lists.index, name="rank")
+
+
 def check(lists: pd.DataFrame, name: str = "The scorer") -> None:
     """Raise EvaluationError where `lists` cannot be ranked: a score that is no number, a candidate twice."""
     bad = lists[~np.isfinite(lists["score"].to_numpy(dtype=np.float64))]

@@ -8,9 +8,10 @@ import pandas as pd
 import pytrec_eval
 from pydantic import BaseModel, ConfigDict
 
-from flows.evaluation.lists import EvaluationError, check
+from flows.evaluation.lists import EvaluationError, check, ranks
 
 CUT = 10
+NDCG = f"ndcg@{CUT}"
 _BINARY = {
     "recip_rank": f"mrr@{CUT}",
     f"map_cut_{CUT}": f"map@{CUT}",
@@ -18,7 +19,7 @@ _BINARY = {
     **{f"P_{k}": f"precision@{k}" for k in (1, 3, 5, CUT)},
     **{f"recall_{k}": f"recall@{k}" for k in (1, 3, 5, CUT)},
 }
-METRICS = (f"ndcg@{CUT}", *_BINARY.values())
+METRICS = (NDCG, *_BINARY.values())
 """The columns of `per_query_metrics`."""
 
 
@@ -45,8 +46,7 @@ def per_query_metrics(lists: pd.DataFrame) -> pd.DataFrame:
     MRR@10 is 0 when nothing relevant stands among the first ten; MAP@10 sums the precision at relevant ranks up
     to 10 and divides by all relevant candidates of the query.
 
-    Equal scores are ordered by a hash of query and document, which knows neither the labels nor the order of
-    the rows: a scorer that cannot tell candidates apart gets what chance gives.
+    The order is that of `ranks`, equal scores included.
 
     Returns:
         One row a query that has a relevant candidate, indexed and sorted by query_id; the columns are METRICS.
@@ -58,18 +58,16 @@ def per_query_metrics(lists: pd.DataFrame) -> pd.DataFrame:
     lists = lists[lists.groupby("query_id")["relevance"].transform("max") > 0]
     if lists.empty:
         raise EvaluationError("No query has a relevant candidate, so nothing can be judged: label some pairs with 1.")
-    ranked = lists.assign(tie=_hash(lists)).sort_values(["score", "tie"], ascending=False)
-    ranked["rank"] = ranked.groupby("query_id").cumcount() + 1
+    rank = ranks(lists)
     # The cut comes first: recip_rank has none of its own, and every metric here looks at ten ranks at most.
-    first = ranked[ranked["rank"] <= CUT]
-    run = _nested(first, -first["rank"].to_numpy())
+    run = _nested(lists[rank <= CUT], -rank[rank <= CUT].to_numpy())
     relevance = lists["relevance"].to_numpy(dtype=np.int64)
     binary = pytrec_eval.RelevanceEvaluator(
         _nested(lists, relevance), {"recip_rank", f"map_cut.{CUT}", f"success.{CUT}", "P.1,3,5,10", "recall.1,3,5,10"}
     ).evaluate(run)
     graded = pytrec_eval.RelevanceEvaluator(_nested(lists, gains(lists)), {f"ndcg_cut.{CUT}"}).evaluate(run)
     rows = pd.DataFrame.from_dict(binary, orient="index").rename(columns=_BINARY)
-    rows[METRICS[0]] = pd.DataFrame.from_dict(graded, orient="index")[f"ndcg_cut_{CUT}"]
+    rows[NDCG] = pd.DataFrame.from_dict(graded, orient="index")[f"ndcg_cut_{CUT}"]
     return rows[list(METRICS)].astype(np.float64).rename_axis("query_id").sort_index()
 
 
@@ -87,11 +85,6 @@ def gains(lists: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return what each candidate is worth to NDCG: its grade where it has one, and at least its relevance."""
     gain: npt.NDArray[np.int64] = lists["grade"].fillna(0).to_numpy(dtype=np.int64)
     return gain.clip(min=lists["relevance"].to_numpy(dtype=np.int64))
-
-
-def _hash(lists: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    names = lists["query_id"].astype(str) + "\0" + lists["document_id"].astype(str)
-    return pd.util.hash_array(names.to_numpy(dtype=object), categorize=False)
 
 
 def _nested(lists: pd.DataFrame, values: npt.NDArray[np.int64]) -> dict[str, dict[str, int]]:
