@@ -9,14 +9,15 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_progress_artifact, update_progress_artifact
 
 from flows.contracts.model import TrainedModel
-from flows.evaluation import Evaluation, evaluate
+from flows.evaluation import Evaluation, evaluate, slice_means, slices
 from flows.orchestration.finished import kept
 from flows.orchestration.retries import HEALING
-from flows.registry import Registry, TrainingRun, open_registry
+from flows.registry import Registry, TrainingRun, model_card, open_registry
 from flows.settings import TrainingSettings, load_settings
 from flows.snapshot import find
 from flows.training import CrossEncoderScorer, Progress
 from flows.training import train as fit
+from flows.weights import declared_licence
 
 _SHOW_EVERY_SECONDS = 2.0
 
@@ -35,14 +36,14 @@ def train(snapshot: str | None = None, training: TrainingSettings | None = None)
     settings = load_settings()
     training = training or settings.training
     digest = find(settings.folder("snapshots"), snapshot).digest
-    known = find_registered(digest, training.digest())
+    known = find_registered(digest, training)
     if known is not None:
         get_run_logger().info("Version %d was trained on this snapshot with these settings already.", known)
         return known
     fitted = kept(train_challenger, "trained", snapshot=digest, configuration=training.digest())
     trained = fitted(digest, training)
     measured = kept(measure_challenger, "measured", "pickle", model=trained.digest, snapshot=digest)(trained)
-    version = register_challenger(trained, measured)
+    version = register_challenger(trained, measured, training)
     page = open_registry(settings).page(version)
     if page:
         create_link_artifact(key="challenger", link=page, link_text=f"Version {version} in MLflow")
@@ -50,11 +51,20 @@ def train(snapshot: str | None = None, training: TrainingSettings | None = None)
 
 
 @task(persist_result=False, **HEALING)
-def find_registered(snapshot: str, configuration: str) -> int | None:
-    """Return the version that was trained on this snapshot with these settings, None before the first."""
-    versions = open_registry(load_settings()).versions()
-    same = (v.version for v in versions if (v.snapshot, v.configuration) == (snapshot, configuration))
-    return next(same, None)
+def find_registered(snapshot: str, training: TrainingSettings) -> int | None:
+    """Return the version that was trained on this snapshot with these settings, None before the first.
+
+    One that was taken back counts as long as it would come out the same again: until there is another champion to
+    start from than the one it started from.
+    """
+    registry = open_registry(load_settings())
+    champion = registry.champion() if training.from_champion else None
+    for version in registry.versions():
+        same = (version.snapshot, version.configuration) == (snapshot, training.digest())
+        elsewhere = champion is not None and version.parent != champion.version
+        if same and not (version.taken_back and elsewhere):
+            return version.version
+    return None
 
 
 @task(**HEALING)
@@ -78,11 +88,19 @@ def measure_challenger(trained: TrainedModel) -> Evaluation:
 
 
 @task(persist_result=False, **HEALING)
-def register_challenger(trained: TrainedModel, measured: Evaluation) -> int:
-    """Register the model with its metrics and per-query scores under the alias `challenger`."""
-    registry = open_registry(load_settings())
+def register_challenger(trained: TrainedModel, measured: Evaluation, training: TrainingSettings) -> int:
+    """Register the model with metrics, per-query scores, lineage and card under the alias `challenger`."""
+    settings = load_settings()
+    registry = open_registry(settings)
+    snapshot = find(settings.folder("snapshots"), trained.snapshot)
+    metrics = measured.summary.metrics
+    parts = slice_means(measured.per_query, slices(snapshot.table("test")))
+    by_slice = {", ".join(part): means.to_dict() for part, means in parts.iterrows()}
+    lineage = registry.lineage(trained, training.model_dump(mode="json"))
+    licence = declared_licence(lineage.base_model)
+    card = model_card(trained, lineage, snapshot.manifest, metrics, by_slice, licence)
     evidence = {"challenger.parquet": measured.per_query}
-    return registry.register(trained, measured.summary.metrics, evidence).version
+    return registry.register(trained, metrics, evidence, lineage, card).version
 
 
 def _start(registry: Registry, training: TrainingSettings) -> str:

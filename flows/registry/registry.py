@@ -205,6 +205,11 @@ class Registry:
             self._retold(version)
         return reversion
 
+    def reverting(self) -> bool:
+        """Whether a revert has put a champion back and is not settled yet."""
+        with speaking_with(self._shown, "find the aliases"):
+            return self._succession.reverting()
+
     def settle(self) -> None:
         """End a revert: the alias `previous` goes, so that doing it again needs a version."""
         with speaking_with(self._shown, "end a revert"):

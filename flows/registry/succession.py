@@ -77,10 +77,14 @@ class Succession:
         self._alias("champion", target)
         return record
 
+    def reverting(self) -> bool:
+        """Whether a revert has put a champion back and is not settled yet."""
+        aliases = self.aliases()
+        return "previous" in aliases and aliases["previous"] == aliases.get("champion")
+
     def settle(self) -> None:
         """End a revert: there is no way back any more but by naming a version."""
-        aliases = self.aliases()
-        if "previous" in aliases and aliases["previous"] == aliases.get("champion"):
+        if self.reverting():
             self._client.delete_registered_model_alias(self._model, "previous")
 
     def _put_back(self, champion: int) -> Reversion:
