@@ -95,7 +95,10 @@ def register_challenger(trained: TrainedModel, measured: Evaluation, training: T
     snapshot = find(settings.folder("snapshots"), trained.snapshot)
     metrics = measured.summary.metrics
     parts = slice_means(measured.per_query, slices(snapshot.table("test")))
-    by_slice = {", ".join(part): means.to_dict() for part, means in parts.iterrows()}
+    by_slice = {
+        ", ".join(map(str, part)): {str(name): float(mean) for name, mean in row.items()}
+        for part, row in zip(parts.index, parts.to_dict("records"), strict=True)
+    }
     lineage = registry.lineage(trained, training.model_dump(mode="json"))
     licence = declared_licence(lineage.base_model)
     card = model_card(trained, lineage, snapshot.manifest, metrics, by_slice, licence)

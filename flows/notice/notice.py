@@ -87,14 +87,14 @@ def to_markdown(notice: Notice) -> str:
 
 
 def _places(notice: Notice) -> list[str]:
-    places = [f"- champion: {_version(notice.champion)}{_at(notice.champion and notice.champion.page)}"]
+    places = [f"- champion: {_version(notice.champion)}{_at(notice.champion)}"]
     if notice.challenger is not None and notice.challenger != notice.champion:
-        places.append(f"- challenger: {_version(notice.challenger)}{_at(notice.challenger.page)}")
+        places.append(f"- challenger: {_version(notice.challenger)}{_at(notice.challenger)}")
     if notice.outcome is not None:
         places.append(f"- snapshot: {notice.outcome.snapshot}, because of {notice.outcome.cause}")
         if notice.outcome.service:
             places.append(f"- service: {notice.outcome.service}")
-    return [*places, f"- run: {notice.run}{_at(notice.page)}"]
+    return [*places, f"- run: {notice.run}{f', {notice.page}' if notice.page else ''}"]
 
 
 def _gain(before: Mapping[str, float], after: Mapping[str, float]) -> str:
@@ -107,8 +107,8 @@ def _version(side: Side | None) -> str:
     return f"version {side.version}" if side else "not known"
 
 
-def _at(page: str | None) -> str:
-    return f", {page}" if page else ""
+def _at(side: Side | None) -> str:
+    return f", {side.page}" if side and side.page else ""
 
 
 def _duration(seconds: float) -> str:

@@ -59,5 +59,6 @@ def declared_licence(name: str) -> str | None:
     if not name.startswith("carried:"):
         return None
     package = CARRIED[name.removeprefix("carried:")][0].replace("_", "-")
-    declared = [value for key, value in metadata(package).items() if key in ("License", "License-Expression")]
-    return f"{declared[0]}, as the package {package} declares" if declared else None
+    about = metadata(package)
+    declared = next((about[field] for field in ("License-Expression", "License") if field in about), None)
+    return f"{declared}, as the package {package} declares" if declared else None
