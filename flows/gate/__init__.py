@@ -1,6 +1,7 @@
 """The decision whether a challenger takes over, with its evidence."""
 
 from flows.gate.contender import Contender, Costs, GateError
+from flows.gate.costs import Lists, Model, measure_costs, usual_lists
 from flows.gate.decision import Comparison, Decision, Judgement, Rule, Slice, Verdict
 from flows.gate.evidence import Evidence
 from flows.gate.judging import decide
@@ -14,10 +15,14 @@ __all__ = [
     "Evidence",
     "GateError",
     "Judgement",
+    "Lists",
+    "Model",
     "Rule",
     "Slice",
     "Verdict",
     "decide",
+    "measure_costs",
     "sentence",
     "to_markdown",
+    "usual_lists",
 ]

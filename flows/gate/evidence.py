@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-RESAMPLES = 10_000
+from flows.settings import GateSettings
+
 SEED = 13
 _BATCH_VALUES = 2_000_000  # held in memory at once, whatever the number of queries
 _ROUNDING = 1e-12
@@ -32,13 +33,13 @@ class Evidence(BaseModel):
     worse: int
 
 
-def evidence(differences: pd.DataFrame, confidence: float) -> tuple[Evidence, ...]:
+def evidence(differences: pd.DataFrame, settings: GateSettings) -> tuple[Evidence, ...]:
     """Return interval and p-value of the mean of each column (one row a query, challenger less incumbent).
 
     Seeded: the same differences give the same evidence.
     """
     values = differences.to_numpy(dtype=np.float64)
-    p_values, (low, high) = _p_values(values), _intervals(values, confidence)
+    p_values, (low, high) = _p_values(values, settings), _intervals(values, settings)
     return tuple(
         Evidence(
             metric=str(metric),
@@ -64,37 +65,36 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def signs(count: int) -> Iterator[Values]:
-    """Yield rows of random signs for `count` queries, in batches: all there are, or RESAMPLES of them.
+def signs(count: int, resamples: int) -> Iterator[Values]:
+    """Yield rows of random signs for `count` queries, in batches: so many `resamples`, or all where there are fewer.
 
     Under the null hypothesis of a paired test the two sides of a query may be swapped, which turns the sign of its
     difference.
     """
-    if 2**count <= RESAMPLES:
+    if 2**count <= resamples:
         yield (1 - 2 * (np.arange(2**count)[:, np.newaxis] >> np.arange(count) & 1)).astype(np.float64)
         return
     rng = np.random.default_rng(SEED)
     rows = max(1, _BATCH_VALUES // count)
-    for start in range(0, RESAMPLES, rows):
-        shape = (min(rows, RESAMPLES - start), count)
+    for start in range(0, resamples, rows):
+        shape = (min(rows, resamples - start), count)
         yield (1 - 2 * rng.integers(0, 2, shape, dtype=np.int8)).astype(np.float64)
 
 
-def share(as_large: int | Values, drawn: int, count: int) -> float | Values:
-    """Return the p-value that so many of `drawn` rows of signs give; never 0 unless every row was tried."""
-    return as_large / drawn if 2**count <= RESAMPLES else (as_large + 1) / (drawn + 1)
+def p_value(as_large: Values, count: int, resamples: int) -> Values:
+    """Return the p-values where so many rows of `signs(count, resamples)` are as large as what was observed."""
+    return as_large / 2**count if 2**count <= resamples else (as_large + 1) / (resamples + 1)
 
 
-def _p_values(values: Values) -> Values:
+def _p_values(values: Values, settings: GateSettings) -> Values:
     observed = np.abs(values.sum(axis=0)) - _ROUNDING * len(values)
-    as_large, drawn = np.zeros(values.shape[1]), 0
-    for batch in signs(len(values)):
+    as_large = np.zeros(values.shape[1])
+    for batch in signs(len(values), settings.resamples):
         as_large += (np.abs(batch @ values) >= observed).sum(axis=0)
-        drawn += len(batch)
-    return np.asarray(share(as_large, drawn, len(values)))
+    return p_value(as_large, len(values), settings.resamples)
 
 
-def _intervals(values: Values, confidence: float) -> tuple[Values, Values]:
+def _intervals(values: Values, settings: GateSettings) -> tuple[Values, Values]:
     """Return both ends of the bias-corrected accelerated interval of each column's mean.
 
     Efron, "Better bootstrap confidence intervals", JASA 82 (1987).
@@ -108,9 +108,9 @@ def _intervals(values: Values, confidence: float) -> tuple[Values, Values]:
             (values[:, spread],),
             np.mean,
             axis=0,
-            n_resamples=RESAMPLES,
+            n_resamples=settings.resamples,
             batch=max(1, _BATCH_VALUES // values.size),
-            confidence_level=confidence,
+            confidence_level=settings.confidence,
             rng=SEED,
         ).confidence_interval
         low[spread], high[spread] = found.low, found.high

@@ -49,7 +49,7 @@ def decide(
         return _unjudged(challengers, incumbent, settings, snapshot)
     ours, theirs = aligned(challengers, incumbent)
     differences = [challenger.per_query - theirs.per_query for challenger in ours]
-    found = [evidence(d[list(JUDGED)], settings.confidence) for d in differences]
+    found = [evidence(d[list(JUDGED)], settings) for d in differences]
     p_values = holm([e[0].p_value for e in found])
     judgements = tuple(
         _judge(

@@ -5,7 +5,7 @@ import pandas as pd
 
 from flows.gate.contender import GateError
 from flows.gate.decision import Slice
-from flows.gate.evidence import Values, share, signs
+from flows.gate.evidence import Values, p_value, signs
 from flows.settings import GateSettings
 
 _ROUNDING = 1e-9
@@ -33,7 +33,7 @@ def judge_slices(differences: pd.Series, slices: pd.DataFrame, settings: GateSet
     values = differences.to_numpy(dtype=np.float64)
     means = values @ members / np.maximum(sizes, 1)
     p_values = np.full(len(names), np.nan)
-    p_values[useful] = _p_values(values, members[:, useful])
+    p_values[useful] = _p_values(values, members[:, useful], settings.resamples)
     found = [
         Slice(
             column=column,
@@ -58,7 +58,7 @@ def _members(slices: pd.DataFrame) -> tuple[list[tuple[str, str]], Values]:
     return list(parts), np.stack(list(parts.values()), axis=1) if parts else np.empty((len(slices), 0))
 
 
-def _p_values(values: Values, members: Values) -> Values:
+def _p_values(values: Values, members: Values, resamples: int) -> Values:
     """Return for each part how often, under random signs, any part falls as far as this one, in its own spread.
 
     The single-step maxT of Westfall and Young, "Resampling-Based Multiple Testing" (1993): exact where parts overlap.
@@ -67,9 +67,8 @@ def _p_values(values: Values, members: Values) -> Values:
     spread = np.sqrt((parts**2).sum(axis=0))
     scaled = np.divide(parts, spread, out=np.zeros_like(parts), where=spread > 0)
     observed = -scaled.sum(axis=0) - _ROUNDING
-    as_deep, drawn = np.zeros(members.shape[1]), 0
-    for batch in signs(len(values)):
+    as_deep = np.zeros(members.shape[1])
+    for batch in signs(len(values), resamples):
         deepest = -(batch @ scaled).min(axis=1, initial=np.inf)
         as_deep += (deepest[:, np.newaxis] >= observed).sum(axis=0)
-        drawn += len(batch)
-    return np.asarray(share(as_deep, drawn, len(values)))
+    return p_value(as_deep, len(values), resamples)

@@ -134,6 +134,7 @@ class GateSettings(Section):
         0.03, gt=0, description="A test set is large enough when it sees a true gain of this size ..."
     )
     power: float = Field(0.9, gt=0.5, lt=1, description="... with this probability.")
+    resamples: int = Field(5_000, ge=1_000, description="Of the permutation tests and of the bootstrap.")
     max_latency_ms: float | None = Field(1_000, gt=0, description="For one list, 95th percentile.")
     max_latency_ratio: float | None = Field(1.5, gt=0, description="The same, in the incumbent's.")
     max_memory_mb: float | None = Field(4_000, gt=0, description="Of a process that serves the model.")

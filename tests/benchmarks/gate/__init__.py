@@ -1,0 +1,1 @@
+"""Error rates of the gate, by simulation on real per-query metrics."""

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from flows.gate.power import queries_needed
+from flows.settings import GateSettings
+from tests.flows.gate.sides import frame, judge
+
+SETTINGS = GateSettings(resamples=1_000)
+
+
+def spread(deviation, count=200):
+    values = np.random.default_rng(0).normal(size=count)
+    return deviation * (values - values.mean()) / values.std(ddof=1)
+
+
+def test_the_number_is_the_textbooks():
+    # ((1.960 + 1.282) 0.2 / 0.03)^2, and the same at 0.3 with the level halved for two challengers.
+    assert queries_needed(spread(0.2), SETTINGS) == 467
+    assert queries_needed(spread(0.3), SETTINGS, challengers=2) == pytest.approx((2.2414 + 1.2816) ** 2 * 100, abs=1)
+
+
+def test_the_least_gain_asks_for_more_where_it_lies_close_to_what_is_to_be_seen():
+    close = SETTINGS.model_copy(update={"min_ndcg_gain": 0.025})
+    assert queries_needed(spread(0.2), close) == pytest.approx((1.2816 * 0.2 / 0.005) ** 2, abs=1)
+
+
+@pytest.mark.parametrize("differences", [np.zeros(50), np.zeros(1), np.zeros(0)])
+def test_never_fewer_than_the_least_test_set(differences):
+    assert queries_needed(differences, SETTINGS) == SETTINGS.min_queries
+
+
+@pytest.mark.parametrize("make", ["normal", "rare"])
+def test_so_many_queries_do_promote_a_true_gain(make):
+    """Normal differences, and some where nine of ten queries do not change."""
+    rng = np.random.default_rng(7)
+
+    def draw(count):
+        values = rng.normal(0.03, 0.15, count) if make == "normal" else np.zeros(count)
+        if make == "rare":
+            changed = rng.random(count) < 0.1
+            values[changed] = rng.choice([-0.37, 0.63], changed.sum(), p=[0.33, 0.67])
+        return values
+
+    needed = queries_needed(draw(20_000), SETTINGS)
+    promoted = sum(judge(frame(draw(needed), queries=needed), frame(0.0, queries=needed)).promoted for _ in range(60))
+    assert promoted >= 48  # of 54 expected; fewer are chance in one of a hundred
