@@ -13,7 +13,7 @@ from flows.evaluation.lists import EvaluationError
 from flows.evaluation.metrics import NDCG
 
 _PERFECT = 1 - 1e-9
-_FORMULA = tuple("=+-@\t\r\n")
+_FORMULA = "=+-@\t\r\n"
 _DECIMALS = 6
 _CELL_CHARACTERS = 32_000
 """A spreadsheet's cell takes 32,767; what is beyond would spill into cells of its own."""
@@ -65,12 +65,13 @@ def write_cases(cases: pd.DataFrame, path: Path) -> None:
 def inert(text: str) -> str:
     """Return `text` so that no spreadsheet takes it for a formula, and at most as long as a cell.
 
-    An apostrophe is put before what begins, after white space, with a sign that starts a formula, full-width forms
-    included (OWASP, "CSV Injection").
+    An apostrophe is put before what begins with a tab or a line break, or whose first visible character starts a
+    formula, full-width forms included (OWASP, "CSV Injection").
 
     >>> inert("=1+1"), inert("  @sum"), inert("a=b")
     ("'=1+1", "'  @sum", 'a=b')
     """
-    first = unicodedata.normalize("NFKC", text.lstrip()[:1])
-    guarded = f"'{text}" if text.startswith(_FORMULA) or first.startswith(_FORMULA) else text
+    seen = next((c for c in text if not c.isspace() and not unicodedata.category(c).startswith("C")), "")
+    starts = text[:1] + unicodedata.normalize("NFKC", seen)
+    guarded = f"'{text}" if any(sign in starts for sign in _FORMULA) else text
     return guarded if len(guarded) <= _CELL_CHARACTERS else guarded[: _CELL_CHARACTERS - 1] + "…"
