@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from flows.contracts.model import Approval, ModelVersion
 from flows.evaluation import Evaluation, comparison, evaluate, slices, write_report
-from flows.gate import Contender, Decision, decide, sentence, to_markdown
+from flows.gate import Contender, Costs, Decision, Model, decide, measure_costs, sentence, to_markdown, usual_lists
 from flows.orchestration.asking import ask
 from flows.orchestration.events import announce
 from flows.orchestration.finished import kept
@@ -75,7 +76,8 @@ def promote(
         retriever = retrievers[settings.retrieval.kind]
         incumbent = measure_version(contenders.champion, contenders.snapshot) if contenders.champion else retriever
         others = list({other.scorer: other for other in (incumbent, *retrievers.values())}.values())
-        decision = judge(measured, incumbent, contenders.snapshot, gate or settings.gate)
+        costs = measure_costs_of(contenders)
+        decision = judge(measured, incumbent, costs, contenders.snapshot, gate or settings.gate)
         page = show(decision, [*measured, *others])
         word = last_word(decision, contenders.champion_number, approval or settings.approval, page)
         with turn("reranker-promotion"):
@@ -121,12 +123,32 @@ def score_retriever(retrieval: RetrievalSettings, snapshot: str) -> Evaluation:
     return evaluate(pairs.table("test"), retriever)
 
 
+@task(timeout_seconds=1800, persist_result=False, **HEALING)
+def measure_costs_of(contenders: Contenders) -> dict[str, Costs]:
+    """Measure latency, memory and size of challengers and champion side by side; a retriever costs none of its own."""
+    settings = load_settings()
+    registry = open_registry(settings)
+    models = {}
+    for version in (*contenders.challengers, *([contenders.champion] if contenders.champion else [])):
+        folder = registry.fetch(version.version, settings.folder("models"))
+        name = f"version {version.version}"
+        models[name] = Model(partial(CrossEncoderScorer, folder, name=name), folder)
+    test = find(settings.folder("snapshots"), contenders.snapshot).table("test")
+    return measure_costs(models, usual_lists(test["query"].to_pylist(), test["document"].to_pylist()))
+
+
 @task(timeout_seconds=1800, persist_result=False)
-def judge(challengers: Sequence[Evaluation], incumbent: Evaluation, snapshot: str, gate: GateSettings) -> Decision:
-    """Hold each challenger's per-query metrics against the incumbent's, over all queries and by slice."""
+def judge(
+    challengers: Sequence[Evaluation],
+    incumbent: Evaluation,
+    costs: Mapping[str, Costs],
+    snapshot: str,
+    gate: GateSettings,
+) -> Decision:
+    """Hold each challenger against the incumbent, over all queries, by slice, and by what it costs."""
     return decide(
-        [Contender(challenger.scorer, challenger.per_query) for challenger in challengers],
-        Contender(incumbent.scorer, incumbent.per_query),
+        [Contender(c.scorer, c.per_query, costs.get(c.scorer)) for c in challengers],
+        Contender(incumbent.scorer, incumbent.per_query, costs.get(incumbent.scorer)),
         gate,
         slices=slices(find(load_settings().folder("snapshots"), snapshot).table("test")),
         snapshot=snapshot,

@@ -208,7 +208,8 @@ def waiting(machine: Machine) -> list[dict[str, Any]]:
     """Return the runs that wait for a person and have shown their form."""
     found = [run for run in machine.flow_runs("promote") if run["state"]["type"] == "PAUSED"]
     inputs = [
-        machine.ask_prefect(f"/flow_runs/{run['id']}/input/filter", {"prefix": "paused", "limit": 10}) for run in found
+        machine.ask_prefect(f"/flow_runs/{run['id']}/input/filter", {"prefix": "paused", "limit": 10})
+        for run in found
     ]
     return [run for run, shown in zip(found, inputs, strict=True) if len(shown) == 2]
 

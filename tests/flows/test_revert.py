@@ -103,6 +103,6 @@ def test_from_another_champion_a_new_challenger_is_trained(registry: Registry, r
 
 
 def test_without_a_former_champion_the_run_fails_and_says_why(registry: Registry) -> None:
-    with pytest.raises(RegistryError, match="[Vv]ersion 9"):
+    with pytest.raises(RegistryError, match=r"[Vv]ersion 9"):
         revert(name="Ada", reason="worse", version=9, serve=False)
     assert champion(registry) == 2
