@@ -80,8 +80,9 @@ def promote(
         decision = judge(measured, incumbent, costs, contenders.snapshot, gate or settings.gate)
         page = show(decision, [*measured, *others])
         word = last_word(decision, contenders.champion_number, approval or settings.approval, page)
+        keep_evidence(decision, word, contenders, measured, others, retriever)
         with turn("reranker-promotion"):
-            if record(decision, word, contenders, measured, others, retriever):
+            if move_champion(decision, word, contenders):
                 return _judgement(contenders, decision, word, [incumbent, *measured])
         get_run_logger().warning("Another version has become the champion meanwhile: judging again.")
 
@@ -94,14 +95,14 @@ def find_contenders(versions: list[int] | None, again: bool) -> Contenders:
 
 def measure_version(version: ModelVersion, snapshot: str) -> Evaluation:
     """Measure a registered version on the test split, once for each snapshot."""
-    scored = kept(score_version, "measured", "pickle", model=version.digest, snapshot=snapshot)(version, snapshot)
+    scored = kept(score_version, "scored", "pickle", model=version.digest, snapshot=snapshot)(version, snapshot)
     return replace(scored, scorer=f"version {version.version}")  # where it was trained, it had no number yet
 
 
 def measure_retriever(retrieval: RetrievalSettings, kind: Literal["bm25", "bi-encoder"], snapshot: str) -> Evaluation:
     """Measure a retriever's own order of the test lists, once for each snapshot."""
     chosen = retrieval.model_copy(update={"kind": kind})
-    return kept(score_retriever, "measured", "pickle", retriever=chosen.digest(), snapshot=snapshot)(chosen, snapshot)
+    return kept(score_retriever, "scored", "pickle", retriever=chosen.digest(), snapshot=snapshot)(chosen, snapshot)
 
 
 @task(timeout_seconds=1800, **HEALING)
@@ -125,7 +126,7 @@ def score_retriever(retrieval: RetrievalSettings, snapshot: str) -> Evaluation:
 
 @task(timeout_seconds=1800, persist_result=False, **HEALING)
 def measure_costs_of(contenders: Contenders) -> dict[str, Costs]:
-    """Measure latency, memory and size of challengers and champion side by side; a retriever costs none of its own."""
+    """Measure latency, memory and size of challengers and champion side by side; a retriever has none of its own."""
     settings = load_settings()
     registry = open_registry(settings)
     models = {}
@@ -192,44 +193,48 @@ def last_word(decision: Decision, champion: int | None, settings: ApprovalSettin
     return said
 
 
-@task(persist_result=False, timeout_seconds=1800, **HEALING)
-def record(
+@task(timeout_seconds=1800, persist_result=False, **HEALING)
+def keep_evidence(
     decision: Decision,
     word: Approval | None,
     contenders: Contenders,
     measured: Sequence[Evaluation],
     others: Sequence[Evaluation],
     retriever: Evaluation,
-) -> bool:
-    """Keep the decision beside each challenger, move the alias `champion` or leave it, and say so.
-
-    Returns False, and changes nothing, where another version has become the champion since the judgement.
-    """
+) -> None:
+    """Keep the decision, and a report on how each challenger did, beside its model."""
     settings = load_settings()
     registry = open_registry(settings)
-    now = registry.champion()
-    winner = _winner(decision, contenders)
-    if (now.version if now else None) not in (contenders.champion_number, winner):
-        return False
     test = find(settings.folder("snapshots"), decision.snapshot).table("test")
     for version, evaluation in zip(contenders.challengers, measured, strict=True):
         beside = [*others, *(other for other in measured if other is not evaluation)]
         with tempfile.TemporaryDirectory() as folder:
             report = write_report(Path(folder), evaluation, beside, retriever, test, snapshot=decision.snapshot)
             registry.attach(version.version, _evidence(decision, word, others[0], report))
+
+
+@task(persist_result=False, **HEALING)
+def move_champion(decision: Decision, word: Approval | None, contenders: Contenders) -> bool:
+    """Move the alias `champion`, or leave it where it is, and say so.
+
+    Returns False, and changes nothing, where another version has become the champion since the judgement.
+    """
+    registry = open_registry(load_settings())
+    now = registry.champion()
+    winner = _winner(decision, contenders)
+    if (now.version if now else None) not in (contenders.champion_number, winner):
+        return False
     if decision.mode == "dry_run":
         return True
+    about = {"incumbent": decision.incumbent, "snapshot": decision.snapshot, "verdict": _verdict(decision, word)}
     for version in contenders.challengers:
         subject = f"reranker.model.{version.version}"
         if word is not None and word.approved and version.version == winner:
             registry.promote(version.version, word)
-            announce(
-                "reranker.challenger.promoted", subject, incumbent=decision.incumbent, snapshot=decision.snapshot
-            )
+            announce("reranker.challenger.promoted", subject, **about)
         else:
             registry.reject(version.version, word if version.version == winner else None)
-            verdict = _verdict(decision, word)
-            announce("reranker.challenger.rejected", subject, incumbent=decision.incumbent, verdict=verdict)
+            announce("reranker.challenger.rejected", subject, **about)
     return True
 
 

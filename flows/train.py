@@ -42,7 +42,7 @@ def train(snapshot: str | None = None, training: TrainingSettings | None = None)
         return known
     fitted = kept(train_challenger, "trained", snapshot=digest, configuration=training.digest())
     trained = fitted(digest, training)
-    measured = kept(measure_challenger, "measured", "pickle", model=trained.digest, snapshot=digest)(trained)
+    measured = kept(measure_challenger, "scored", "pickle", model=trained.digest, snapshot=digest)(trained)
     version = register_challenger(trained, measured, training)
     page = open_registry(settings).page(version)
     if page:
