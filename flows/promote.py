@@ -124,17 +124,25 @@ def score_retriever(retrieval: RetrievalSettings, snapshot: str) -> Evaluation:
     return evaluate(pairs.table("test"), retriever)
 
 
-@task(timeout_seconds=1800, persist_result=False, **HEALING)
 def measure_costs_of(contenders: Contenders) -> dict[str, Costs]:
     """Measure latency, memory and size of challengers and champion side by side; a retriever has none of its own."""
+    versions = [*contenders.challengers, *([contenders.champion] if contenders.champion else [])]
+    models = "+".join(f"{version.version}-{version.digest[:16]}" for version in versions)
+    measure = kept(run_models, "costs", "pickle", models=models, snapshot=contenders.snapshot)
+    return measure(versions, contenders.snapshot)
+
+
+@task(timeout_seconds=1800, **HEALING)
+def run_models(versions: list[ModelVersion], snapshot: str) -> dict[str, Costs]:
+    """Let the versions score the same lists of usual size in turns."""
     settings = load_settings()
     registry = open_registry(settings)
     models = {}
-    for version in (*contenders.challengers, *([contenders.champion] if contenders.champion else [])):
+    for version in versions:
         folder = registry.fetch(version.version, settings.folder("models"))
         name = f"version {version.version}"
         models[name] = Model(partial(CrossEncoderScorer, folder, name=name), folder)
-    test = find(settings.folder("snapshots"), contenders.snapshot).table("test")
+    test = find(settings.folder("snapshots"), snapshot).table("test")
     return measure_costs(models, usual_lists(test["query"].to_pylist(), test["document"].to_pylist()))
 
 

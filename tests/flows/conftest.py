@@ -19,7 +19,7 @@ from tests.flows.loop import opinionated
 def _prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Prefect server of the tests' own, and a folder for the results that tasks keep."""
     results = tmp_path_factory.mktemp("results")
-    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_LOCAL_STORAGE_PATH: results}):
+    with prefect_test_harness(server_startup_timeout=300), temporary_settings({PREFECT_LOCAL_STORAGE_PATH: results}):
         yield
 
 
