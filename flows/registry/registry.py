@@ -87,6 +87,8 @@ class Registry:
             card: The model card in Markdown (`model_card`); becomes the version's description as well.
         """
         lineage = lineage or self.lineage(trained, {})
+        if lineage.parent is not None:  # the folder is one of this machine, the version is everywhere the same
+            trained = trained.model_copy(update={"started_from": f"models:/{self.name}/{lineage.parent}"})
         kept = {**(evidence or {}), **({CARD: card} if card else {})}
         registration = Registration(self._client, self.name, self._experiment_id())
         with speaking_with(self._shown, f"register {self.name}"):

@@ -27,7 +27,9 @@ def test_lineage_stands_in_the_tags_and_beside_the_weights(registry, trained, tm
     assert tags["reranker.parent"] == "1"
     assert tags["reranker.base_model"] == "carried:minilm"
     assert tags["reranker.code"] == code_version()
-    lineage = CandidateFile.read(registry.fetch(2, tmp_path / "models")).lineage
+    about = CandidateFile.read(registry.fetch(2, tmp_path / "models"))
+    assert about.started_from == "models:/reranker/1"
+    lineage = about.lineage
     assert lineage.settings == SETTINGS
     assert (lineage.parent, lineage.base_model, lineage.code) == (1, "carried:minilm", code_version())
 
