@@ -6,14 +6,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Crashed
 
 from flows import notify as notifying
 from flows.contracts.outcome import Outcome
@@ -96,11 +96,11 @@ def lifecycle(fails: bool = False) -> Outcome:
     return OUTCOME
 
 
-def newest() -> FlowRun:
-    with get_client(sync_client=True) as client:
-        flow_id = client.read_flow_by_name("lifecycle").id if hasattr(client, "read_flow_by_name") else None
-        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=20)
-    return next(r for r in runs if r.parent_task_run_id is None and (flow_id is None or r.flow_id == flow_id))
+def ended(fails: bool = False) -> UUID:
+    """Let a lifecycle run to its end; return its id."""
+    run = lifecycle(fails, return_state=True).state_details.flow_run_id
+    assert run is not None
+    return run
 
 
 @pytest.fixture
@@ -110,9 +110,8 @@ def champion(home: Path, reranker: Path) -> None:
 
 
 def test_a_run_that_went_well_is_told_with_numbers_and_addresses(champion: None, receiver: Receiver) -> None:
-    lifecycle()
-    run = newest()
-    notice = notify(run.id)
+    run = ended()
+    notice = notify(run)
     assert notice.outcome == OUTCOME
     assert [step.name for step in notice.steps] == ["train"]
     (message,) = receiver.received
@@ -121,7 +120,7 @@ def test_a_run_that_went_well_is_told_with_numbers_and_addresses(champion: None,
         "| mrr@10 | 0.6000 | 0.6500 |",
         "because of drift",
         "service: http://127.0.0.1:3000",
-        run.name,
+        str(notice.run),
         "nothing is billed",
         "train",
     ):
@@ -130,9 +129,7 @@ def test_a_run_that_went_well_is_told_with_numbers_and_addresses(champion: None,
 
 
 def test_a_run_that_failed_is_told_without_a_word_of_a_user(champion: None, receiver: Receiver) -> None:
-    with pytest.raises(ValueError, match="knee"):
-        lifecycle(fails=True)
-    notice = notify(newest().id)
+    notice = notify(ended(fails=True))
     assert (notice.state, notice.failure, notice.outcome) == ("Failed", "ValueError", None)
     (message,) = receiver.received
     assert "ended as Failed (ValueError); the champion is version 1" in message["text"]
@@ -141,21 +138,17 @@ def test_a_run_that_failed_is_told_without_a_word_of_a_user(champion: None, rece
 
 
 def test_a_run_whose_process_is_gone_is_told(champion: None, receiver: Receiver) -> None:
-    lifecycle()
-    run = newest()
-    from prefect.states import Crashed
-
+    run = ended()
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(run.id, Crashed(message="no heartbeat"), force=True)
-    assert notify(run.id).state == "Crashed"
+        client.set_flow_run_state(run, Crashed(message="no heartbeat"), force=True)
+    assert notify(run).state == "Crashed"
     assert "ended as Crashed" in receiver.received[0]["text"]
 
 
 def test_without_mlflow_the_notice_goes_out_all_the_same(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    lifecycle()
-    run = newest()
+    run = ended()
     load_settings().file("mlflow.db").write_bytes(b"not a database, by no means" * 100)
-    assert notify(run.id).champion is None
+    assert notify(run).champion is None
     assert "the champion is not known" in receiver.received[0]["text"]
 
 
@@ -163,13 +156,12 @@ def test_a_receiver_that_refuses_is_named_without_its_address(
     champion: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifying, "deliver", deliver.with_options(retries=1, retry_delay_seconds=0))
-    lifecycle()
-    run = newest()
+    run = ended()
     receiver.status = 503
     with pytest.raises(
         NotSent, match=r"custom-webhook/team could not deliver \(HTTPStatusError, status 503\)"
     ) as caught:
-        notify(run.id)
+        notify(run)
     assert len(receiver.received) == 2
     assert SECRET not in str(caught.value)
     assert "promote for version 1" in artifact("notice")
@@ -191,12 +183,10 @@ def test_a_block_that_is_none_is_named(
     monkeypatch.setattr(notifying, "deliver", deliver.with_options(retries=0))
     monkeypatch.setenv("RERANKER_NOTICE__BLOCK", block)
     load_settings.cache_clear()
-    lifecycle()
     with pytest.raises(NotSent, match=says):
-        notify(newest().id)
+        notify(ended())
 
 
 def test_without_a_block_the_notice_is_an_artifact(champion: None) -> None:
-    lifecycle()
-    assert notify(newest().id).champion is not None
+    assert notify(ended()).champion is not None
     assert "the champion is version 1" in artifact("notice")

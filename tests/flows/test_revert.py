@@ -1,8 +1,10 @@
 """The way back as a flow, and what the loop makes of it afterwards."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from flows.promote import promote
 from flows.registry import Registry, RegistryError, open_registry
@@ -62,22 +64,16 @@ def test_a_process_that_dies_in_between_is_taken_up(registry: Registry, monkeypa
     with monkeypatch.context() as dying:
         dying.setattr(Registry, "reverting", die)
         with pytest.raises(Killed):
-            settle.fn(registry.revert(None, "Ada", "worse", registry_time()))
+            settle.fn(registry.revert(None, "Ada", "worse", datetime.now(UTC)))
     assert champion(registry) == 1
     assert revert(name="Bob", reason="once more", serve=False).by == "Ada"
     assert champion(registry) == 1
     assert len(events("reranker.champion.reverted")) == 1
 
 
-def registry_time():  # type: ignore[no-untyped-def]
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
-
-
 @pytest.mark.parametrize(("name", "reason"), [("", "why"), ("Ada", "  ")])
 def test_nobody_reverts_without_a_name_and_a_reason(registry: Registry, name: str, reason: str) -> None:
-    with pytest.raises(ValueError, match="validation"):
+    with pytest.raises(ParameterTypeError, match="invalid parameters"):
         revert(name=name, reason=reason, serve=False)
     assert champion(registry) == 2
 
