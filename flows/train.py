@@ -40,7 +40,8 @@ def train(snapshot: str | None = None, training: TrainingSettings | None = None)
     if known is not None:
         get_run_logger().info("Version %d was trained on this snapshot with these settings already.", known)
         return known
-    fitted = kept(train_challenger, "trained", snapshot=digest, configuration=training.digest())
+    start = find_start(training)
+    fitted = kept(train_challenger, "trained", snapshot=digest, configuration=training.digest(), start=start)
     trained = fitted(digest, training)
     measured = kept(measure_challenger, "scored", "pickle", model=trained.digest, snapshot=digest)(trained)
     version = register_challenger(trained, measured, training)
@@ -65,6 +66,13 @@ def find_registered(snapshot: str, training: TrainingSettings) -> int | None:
         if same and not (version.taken_back and elsewhere):
             return version.version
     return None
+
+
+@task(persist_result=False, **HEALING)
+def find_start(training: TrainingSettings) -> str:
+    """Return what training starts from: after a revert, that is another champion than before."""
+    champion = open_registry(load_settings()).champion() if training.from_champion else None
+    return f"version-{champion.version}" if champion else "base-model"
 
 
 @task(**HEALING)
