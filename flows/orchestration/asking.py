@@ -16,6 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from prefect.runtime import flow_run
+from prefect.states import Running
 from pydantic import Field, ValidationError
 
 LOOK_EVERY_SECONDS = 3
@@ -55,19 +56,20 @@ def ask(question: str, seconds: float) -> Answer | None:
 @contextmanager
 def _deadline(run: UUID, seconds: float) -> Iterator[None]:
     """Let the paused run go on, without an answer, when the time is over."""
-    timer = threading.Timer(seconds, copy_context().run, (_go_on, run))
-    timer.daemon = True
-    timer.start()
+    answered = threading.Event()
+    watch = threading.Thread(target=copy_context().run, args=(_go_on, run, seconds, answered), daemon=True)
+    watch.start()
     try:
         yield
     finally:
-        timer.cancel()
+        answered.set()
 
 
-def _go_on(run: UUID) -> None:
-    from prefect.states import Running
-
+def _go_on(run: UUID, seconds: float, answered: threading.Event) -> None:
+    if answered.wait(seconds):
+        return
     with get_client(sync_client=True) as client:
-        state = client.read_flow_run(run).state
-        if state is not None and state.is_paused():  # nobody was faster
-            client.set_flow_run_state(run, Running(message="Nobody answered in time."))
+        while not answered.wait(LOOK_EVERY_SECONDS):
+            state = client.read_flow_run(run).state
+            if state is not None and state.is_paused():
+                client.set_flow_run_state(run, Running(message="Nobody answered in time."))

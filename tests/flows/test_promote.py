@@ -56,10 +56,13 @@ def registry(home: Path, reranker: Path, other: Path, monkeypatch: pytest.Monkey
 
 
 def api(path: str, body: dict[str, Any] | None = None) -> Any:
-    """POST to the server's API."""
-    answer = httpx.post(f"{PREFECT_API_URL.value()}{path}", json=body or {}, timeout=30, trust_env=False)
-    answer.raise_for_status()
-    return answer.json()
+    """POST to the server's API; again where it is busy, as Prefect's own clients do."""
+
+    def ask() -> httpx.Response | None:
+        answer = httpx.post(f"{PREFECT_API_URL.value()}{path}", json=body or {}, timeout=60, trust_env=False)
+        return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer.raise_for_status()
+
+    return wait_for(ask).json()
 
 
 def paused(flow_name: str = "promote") -> list[dict[str, Any]]:
