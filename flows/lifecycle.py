@@ -6,44 +6,35 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime
 
 from flows.collect_feedback import collect_feedback
+from flows.contracts.outcome import Outcome
 from flows.orchestration.admission import Cause, not_started, superfluous
 from flows.orchestration.retries import HEALING
 from flows.package import package
 from flows.promote import promote
 from flows.registry import open_registry
 from flows.roll_out import roll_out
-from flows.settings import GateSettings, TrainingSettings, load_settings
+from flows.settings import ApprovalSettings, GateSettings, StudentSettings, TrainingSettings, load_settings
 from flows.train import train
 from flows.validate import validate
 from flows.watch_drift import watch_drift
 
 
-class Outcome(BaseModel):
-    """What a run of the loop came to."""
-
-    cause: Cause = Field(description="Why it was started.")
-    detected_at: datetime | None = Field(description="When that was noticed, for a trigger.")
-    snapshot: str = Field(description="Digest of the frozen pairs.")
-    drift: str = Field(description="Verdict of the drift watch.")
-    challenger: int = Field(description="Version that was judged.")
-    verdict: str = Field(description="Of the gate.")
-    champion: int | None = Field(description="Version that is champion now.")
-    service: str | None = Field(description="Address where it answers.")
-    seconds_to_live: float | None = Field(description="From the detection until the challenger was live.")
-
-
-@flow(name="lifecycle", flow_run_name="lifecycle-because-of-{cause}", timeout_seconds=6 * 3600)
+# No timeout: every step has its own, and where a person is asked, there is no telling.
+# The outcome is kept, because the notice that follows is another run.
+@flow(name="lifecycle", flow_run_name="lifecycle-because-of-{cause}", persist_result=True, result_serializer="json")
 def lifecycle(
     cause: Cause = "person",
     detected_at: AwareDatetime | None = None,
     training: TrainingSettings | None = None,
+    student: StudentSettings | None = None,
     gate: GateSettings | None = None,
+    approval: ApprovalSettings | None = None,
     serve: bool = True,
 ) -> Outcome | State[Any]:
-    """Collect feedback, validate, watch drift, train a challenger, judge it, package the champion and roll it out.
+    """Collect feedback, validate, watch drift, train challengers, judge them, package the champion, roll it out.
 
     Every step recognises what is already done for the same snapshot and settings and takes it up. A run that a
     trigger started while the loop was open, or within the cool-down, ends at once as `NotStarted`, with the reason.
@@ -52,7 +43,9 @@ def lifecycle(
         cause: Why the loop runs; it stays with the run.
         detected_at: When a trigger noticed that cause; the time from then to a live release is recorded.
         training: Instead of the settings' own training section.
+        student: Instead of the settings' own student section.
         gate: Instead of the settings' own gate section.
+        approval: Instead of the settings' own approval section.
         serve: Package the champion and give it the traffic; without it the loop ends at the registry.
     """
     reason = superfluous(cause, load_settings().triggers)
@@ -61,25 +54,27 @@ def lifecycle(
     collect_feedback()
     snapshot = validate()
     drift = watch_drift(trigger=False)
-    challenger = train(snapshot=snapshot, training=training)
-    decision = promote(version=challenger, gate=gate)
+    challengers = train(snapshot=snapshot, training=training, student=student)
+    decision = promote(versions=challengers, gate=gate, approval=approval)
     service, seconds = None, None
     if serve and decision.champion is not None:
-        answered = detected_at if decision.champion == challenger else None
+        answered = detected_at if decision.champion in challengers else None
         release = roll_out(bento=package(version=decision.champion), cause=cause, detected_at=answered)
         service, seconds = release.url, release.seconds_since(answered)
         if answered is not None and seconds is not None:
-            note_answer(challenger, cause, answered, seconds)
+            note_answer(decision.champion, cause, answered, seconds)
     outcome = Outcome(
         cause=cause,
         detected_at=detected_at,
         snapshot=snapshot,
         drift=drift,
-        challenger=challenger,
+        challenger=decision.leading,
         verdict=decision.verdict,
         champion=decision.champion,
         service=service,
         seconds_to_live=seconds,
+        before=decision.before,
+        after=decision.after,
     )
     create_markdown_artifact(key="outcome", markdown=_story(outcome), description="What this run came to.")
     return outcome
@@ -100,6 +95,8 @@ def _end_early(cause: Cause, reason: str) -> State[None]:
 
 
 def _story(outcome: Outcome) -> str:
-    facts = {name: value for name, value in outcome.model_dump().items() if value is not None}
+    facts = outcome.model_dump(exclude={"before", "after"}, exclude_none=True)
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
-    return f"# The loop, because of {outcome.cause}\n\n| | |\n|---|---|\n{rows}\n"
+    metrics = "\n".join(f"| {m} | {v:.4f} | {outcome.after[m]:.4f} |" for m, v in outcome.before.items())
+    compared = f"\n| metric | before | after |\n|---|---:|---:|\n{metrics}\n" if metrics else ""
+    return f"# The loop, because of {outcome.cause}\n\n| | |\n|---|---|\n{rows}\n{compared}"

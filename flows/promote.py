@@ -1,21 +1,28 @@
-"""Judge a challenger against the incumbent and, when it is measurably better, make it the champion."""
+"""Judge challengers against the incumbent and make the one that is measurably better the champion."""
 
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, Field
 
-from flows.contracts.model import ModelVersion
-from flows.evaluation import Evaluation, comparison, evaluate
-from flows.gate import Contender, Decision, decide, sentence, to_markdown
+from flows.contracts.model import Approval, ModelVersion
+from flows.evaluation import Curve, Evaluation, Point, comparison, evaluate, slices, write_report
+from flows.gate import Contender, Costs, Decision, Model, decide, measure_costs, sentence, to_markdown, usual_lists
+from flows.orchestration.asking import ask
 from flows.orchestration.events import announce
 from flows.orchestration.finished import kept
 from flows.orchestration.retries import HEALING
 from flows.orchestration.turns import turn
-from flows.registry import Evidence, RegistryError, open_registry
+from flows.registry import Contenders, Evidence, choose_contenders, open_registry
 from flows.retrieval import open_retriever
-from flows.settings import GateSettings, RetrievalSettings, load_settings
+from flows.settings import ApprovalSettings, GateSettings, RetrievalSettings, load_settings
 from flows.snapshot import find
 from flows.training import CrossEncoderScorer
 
@@ -23,60 +30,82 @@ RETRIEVERS: tuple[Literal["bm25", "bi-encoder"], ...] = ("bm25", "bi-encoder")
 
 
 class Judgement(BaseModel):
-    """What the gate said about a version, and who is champion now."""
+    """What the gate, and who was asked, said about the challengers, and who is champion now."""
 
-    version: int
-    verdict: str = Field(description="promote, reject, cannot-tell, or champion already")
+    versions: list[int] = Field(description="The challengers.")
+    leading: int = Field(description="The challenger that did best.")
+    verdict: str = Field(
+        description="Of the gate; or `turned down`, `nobody answered`; or, where there was nothing to judge, "
+        "`champion already`, `taken back`."
+    )
     champion: int | None
+    before: Mapping[str, float] = Field({}, description="The incumbent's metrics on the test split.")
+    after: Mapping[str, float] = Field({}, description="The leading challenger's on the same lists.")
 
 
-@flow(name="promote", timeout_seconds=3600)
-def promote(version: int | None = None, gate: GateSettings | None = None) -> Judgement:
-    """Judge a challenger on its snapshot's test split; only a measurably better one becomes the champion.
+@flow(name="promote")  # no timeout: every step has one of its own, and a person is given as long as the settings say
+def promote(
+    versions: list[int] | None = None,
+    gate: GateSettings | None = None,
+    approval: ApprovalSettings | None = None,
+    again: bool = False,
+) -> Judgement:
+    """Judge challengers on their snapshot's test split; only a measurably better one becomes the champion.
 
-    The incumbent is the champion, or the retriever's own order where there is none. The artifact `gate` holds the
-    decision with its evidence, and so does the version in MLflow.
+    The incumbent is the champion, or the retriever's own order where there is none. Where the settings say so, a
+    person has the last word: the run pauses with a form. The artifact `gate` holds the decision with its evidence,
+    and so does the version in MLflow.
 
     Args:
-        version: The version to judge; without it, the one with the alias `challenger`.
+        versions: The versions to judge, of one snapshot; without them, the one with the alias `challenger`.
         gate: Instead of the settings' own gate section.
+        approval: Instead of the settings' own approval section.
+        again: Judge also a champion that was taken back, and a challenger that a person turned down.
     """
     settings = load_settings()
-    with turn("reranker-promotion"):
-        challenger, champion = find_contenders(version)
-        if champion is not None and champion.version == challenger.version:
-            get_run_logger().info("Version %d is the champion already.", challenger.version)
-            return Judgement(version=challenger.version, verdict="champion already", champion=champion.version)
-        snapshot = challenger.snapshot
-        measured = measure_version(challenger, snapshot)
-        retrievers = {kind: measure_retriever(settings.retrieval, kind, snapshot) for kind in RETRIEVERS}
-        incumbent = measure_version(champion, snapshot) if champion else retrievers[settings.retrieval.kind]
-        decision = judge(measured, incumbent, snapshot, gate or settings.gate)
-        show(decision, [measured, *([incumbent] if champion else []), *retrievers.values()])
-        record(decision, challenger, incumbent)
-    now = challenger if decision.promoted else champion
-    return Judgement(version=challenger.version, verdict=decision.verdict, champion=now.version if now else None)
+    while True:
+        contenders = find_contenders(versions, again)
+        if contenders.settled is not None:
+            get_run_logger().info("Nothing to judge: %s.", contenders.settled)
+            return Judgement(
+                versions=[version.version for version in contenders.challengers],
+                leading=contenders.challengers[0].version,
+                verdict=contenders.settled,
+                champion=contenders.champion_number,
+            )
+        measured = [measure_version(version, contenders.snapshot) for version in contenders.challengers]
+        retrievers = {kind: measure_retriever(settings.retrieval, kind, contenders.snapshot) for kind in RETRIEVERS}
+        retriever = retrievers[settings.retrieval.kind]
+        incumbent = measure_version(contenders.champion, contenders.snapshot) if contenders.champion else retriever
+        others = list({other.scorer: other for other in (incumbent, *retrievers.values())}.values())
+        costs = measure_costs_of(contenders)
+        decision = judge(measured, incumbent, costs, contenders.snapshot, gate or settings.gate)
+        curve = compare_speed([*measured, *others], costs, contenders.snapshot)
+        page = show(decision, [*measured, *others], curve)
+        word = last_word(decision, contenders.champion_number, approval or settings.approval, page)
+        keep_evidence(decision, word, contenders, measured, others, retriever, curve)
+        with turn("reranker-promotion"):
+            if move_champion(decision, word, contenders):
+                return _judgement(contenders, decision, word, [incumbent, *measured])
+        get_run_logger().warning("Another version has become the champion meanwhile: judging again.")
 
 
 @task(persist_result=False, **HEALING)
-def find_contenders(version: int | None) -> tuple[ModelVersion, ModelVersion | None]:
-    """Return the version to judge, and the champion where there is one."""
-    registry = open_registry(load_settings())
-    challenger = registry.challenger() if version is None else registry.version(version)
-    if challenger is None:
-        raise RegistryError("No version has the alias `challenger`. Train one: prefect deployment run train/local")
-    return challenger, registry.champion()
+def find_contenders(versions: list[int] | None, again: bool) -> Contenders:
+    """Return the versions to judge, and the champion where there is one."""
+    return choose_contenders(open_registry(load_settings()), versions, again)
 
 
 def measure_version(version: ModelVersion, snapshot: str) -> Evaluation:
     """Measure a registered version on the test split, once for each snapshot."""
-    return kept(score_version, "measured", "pickle", model=version.digest, snapshot=snapshot)(version, snapshot)
+    scored = kept(score_version, "scored", "pickle", model=version.digest, snapshot=snapshot)(version, snapshot)
+    return replace(scored, scorer=f"version {version.version}")  # where it was trained, it had no number yet
 
 
 def measure_retriever(retrieval: RetrievalSettings, kind: Literal["bm25", "bi-encoder"], snapshot: str) -> Evaluation:
     """Measure a retriever's own order of the test lists, once for each snapshot."""
     chosen = retrieval.model_copy(update={"kind": kind})
-    return kept(score_retriever, "measured", "pickle", retriever=chosen.digest(), snapshot=snapshot)(chosen, snapshot)
+    return kept(score_retriever, "scored", "pickle", retriever=chosen.digest(), snapshot=snapshot)(chosen, snapshot)
 
 
 @task(timeout_seconds=1800, **HEALING)
@@ -98,39 +127,177 @@ def score_retriever(retrieval: RetrievalSettings, snapshot: str) -> Evaluation:
     return evaluate(pairs.table("test"), retriever)
 
 
-@task(persist_result=False)
-def judge(challenger: Evaluation, incumbent: Evaluation, snapshot: str, gate: GateSettings) -> Decision:
-    """Hold the challenger's per-query metrics against the incumbent's."""
+def measure_costs_of(contenders: Contenders) -> dict[str, Costs]:
+    """Measure latency, memory and size of challengers and champion side by side; a retriever has none of its own."""
+    versions = [*contenders.challengers, *([contenders.champion] if contenders.champion else [])]
+    models = "+".join(f"{version.version}-{version.digest[:16]}" for version in versions)
+    measure = kept(run_models, "costs", "pickle", models=models, snapshot=contenders.snapshot)
+    return measure(versions, contenders.snapshot)
+
+
+@task(timeout_seconds=1800, **HEALING)
+def run_models(versions: list[ModelVersion], snapshot: str) -> dict[str, Costs]:
+    """Let the versions score the same lists of usual size in turns."""
+    settings = load_settings()
+    registry = open_registry(settings)
+    models = {}
+    for version in versions:
+        folder = registry.fetch(version.version, settings.folder("models"))
+        name = f"version {version.version}"
+        models[name] = Model(partial(CrossEncoderScorer, folder, name=name), folder)
+    test = find(settings.folder("snapshots"), snapshot).table("test")
+    return measure_costs(models, usual_lists(test["query"].to_pylist(), test["document"].to_pylist()))
+
+
+@task(timeout_seconds=1800, persist_result=False)
+def judge(
+    challengers: Sequence[Evaluation],
+    incumbent: Evaluation,
+    costs: Mapping[str, Costs],
+    snapshot: str,
+    gate: GateSettings,
+) -> Decision:
+    """Hold each challenger against the incumbent, over all queries, by slice, and by what it costs."""
     return decide(
-        [Contender(challenger.scorer, challenger.per_query)],
-        Contender(incumbent.scorer, incumbent.per_query),
+        [Contender(c.scorer, c.per_query, costs.get(c.scorer)) for c in challengers],
+        Contender(incumbent.scorer, incumbent.per_query, costs.get(incumbent.scorer)),
         gate,
-        slices=None,
+        slices=slices(find(load_settings().folder("snapshots"), snapshot).table("test")),
         snapshot=snapshot,
     )
 
 
-def show(decision: Decision, evaluations: list[Evaluation]) -> None:
-    """Put the decision and everybody's metrics into the run."""
-    markdown = f"{to_markdown(decision)}\n\n## Everybody on the same lists\n\n{comparison(evaluations)}"
-    create_markdown_artifact(key="gate", markdown=markdown, description=sentence(decision))
-    get_run_logger().info(sentence(decision))
+def compare_speed(evaluations: Sequence[Evaluation], costs: Mapping[str, Costs], snapshot: str) -> Curve:
+    """Return the curve of quality against latency, on which a team chooses; retrievers are not on it."""
+    points = (
+        Point.of(each, costs[each.scorer].latency_ms, costs[each.scorer].artifact_bytes)
+        for each in evaluations
+        if each.scorer in costs
+    )
+    queries = evaluations[0].summary.queries
+    return Curve(snapshot=snapshot, queries=queries, measured="trained model, this machine", points=tuple(points))
+
+
+def show(decision: Decision, evaluations: Sequence[Evaluation], curve: Curve) -> str:
+    """Put the decision, everybody's metrics and the curve into the run; return the page."""
+    page = (
+        f"{to_markdown(decision)}\n\n## Everybody on the same lists\n\n{comparison(evaluations)}"
+        f"\n\n## Quality and latency\n\n{curve.table()}"
+    )
+    create_markdown_artifact(key="gate", markdown=page, description=sentence(decision))
+    log = get_run_logger()
+    (log.warning if decision.mode == "disabled" else log.info)(sentence(decision))
+    return page
+
+
+def last_word(decision: Decision, champion: int | None, settings: ApprovalSettings, page: str) -> Approval | None:
+    """Return who lets the winner through or turns it down; None where the gate lets nobody through.
+
+    No task: where a person has the last word, this pauses the run until there is an answer.
+    """
+
+    def word(approved: bool, by: str, reason: str) -> Approval:
+        return Approval(approved=approved, by=by, reason=reason, at=datetime.now(UTC), champion=champion)
+
+    if not decision.promoted:
+        return None
+    small = decision.leading is not None and abs(decision.leading.gain) < settings.ask_from_change
+    if settings.mode == "auto" or small:
+        return word(True, "gate", f"The gate's verdict is {decision.verdict}.")
+    limit = f"{settings.timeout_hours:g} hours"
+    answer = ask(f"{page}\n\nNo answer within {limit} means no.", settings.timeout_hours * 3600)
+    said = (
+        word(answer.answer == "yes", answer.name.strip(), answer.reason.strip())
+        if answer
+        else word(False, "nobody", f"Nobody answered within {limit}.")
+    )
+    outcome = f"{said.by} {'let it through' if said.approved else 'turned it down'}"
+    markdown = f"{page}\n\n## The last word\n\n{said.at:%Y-%m-%d %H:%M:%S} UTC: {outcome}. {said.reason}"
+    create_markdown_artifact(key="gate", markdown=markdown, description=outcome)
+    get_run_logger().info("%s.", outcome)
+    return said
+
+
+@task(timeout_seconds=1800, persist_result=False, **HEALING)
+def keep_evidence(
+    decision: Decision,
+    word: Approval | None,
+    contenders: Contenders,
+    measured: Sequence[Evaluation],
+    others: Sequence[Evaluation],
+    retriever: Evaluation,
+    curve: Curve,
+) -> None:
+    """Keep the decision, and a report on how each challenger did, beside its model."""
+    settings = load_settings()
+    registry = open_registry(settings)
+    test = find(settings.folder("snapshots"), decision.snapshot).table("test")
+    for version, evaluation in zip(contenders.challengers, measured, strict=True):
+        beside = [*others, *(other for other in measured if other is not evaluation)]
+        with tempfile.TemporaryDirectory() as folder:
+            report = write_report(Path(folder), evaluation, beside, retriever, test, snapshot=decision.snapshot)
+            registry.attach(version.version, _evidence(decision, word, others[0], report + curve.write(Path(folder))))
 
 
 @task(persist_result=False, **HEALING)
-def record(decision: Decision, challenger: ModelVersion, incumbent: Evaluation) -> None:
-    """Keep the decision beside the model and move the alias `champion`, or leave it where it is."""
+def move_champion(decision: Decision, word: Approval | None, contenders: Contenders) -> bool:
+    """Move the alias `champion`, or leave it where it is, and say so.
+
+    Returns False, and changes nothing, where another version has become the champion since the judgement.
+    """
     registry = open_registry(load_settings())
-    evidence: Evidence = {
+    now = registry.champion()
+    winner = _winner(decision, contenders)
+    if (now.version if now else None) not in (contenders.champion_number, winner):
+        return False
+    if decision.mode == "dry_run":
+        return True
+    about = {"incumbent": decision.incumbent, "snapshot": decision.snapshot, "verdict": _verdict(decision, word)}
+    for version in contenders.challengers:
+        subject = f"reranker.model.{version.version}"
+        if word is not None and word.approved and version.version == winner:
+            registry.promote(version.version, word)
+            announce("reranker.challenger.promoted", subject, **about)
+        else:
+            registry.reject(version.version, word if version.version == winner else None)
+            announce("reranker.challenger.rejected", subject, **about)
+    return True
+
+
+def _evidence(decision: Decision, word: Approval | None, incumbent: Evaluation, report: Sequence[Path]) -> Evidence:
+    return {
         "decision.json": decision.model_dump_json(indent=2),
         "decision.md": to_markdown(decision),
         "incumbent.parquet": incumbent.per_query,
+        **({"approval.json": word.model_dump_json(indent=2)} if word else {}),
+        **{path.name: path for path in report},
     }
-    registry.attach(challenger.version, evidence)
-    subject = f"reranker.model.{challenger.version}"
-    if decision.promoted:
-        registry.promote(challenger.version)
-        announce("reranker.challenger.promoted", subject, incumbent=decision.incumbent, snapshot=decision.snapshot)
-    else:
-        registry.reject(challenger.version)
-        announce("reranker.challenger.rejected", subject, incumbent=decision.incumbent, verdict=decision.verdict)
+
+
+def _winner(decision: Decision, contenders: Contenders) -> int | None:
+    return None if decision.winner is None else _number(decision.winner, contenders)
+
+
+def _number(name: str, contenders: Contenders) -> int:
+    return next(v.version for v in contenders.challengers if f"version {v.version}" == name)
+
+
+def _verdict(decision: Decision, word: Approval | None) -> str:
+    if word is not None and not word.approved:
+        return "turned down" if word.by_a_person else "nobody answered"
+    return f"{decision.verdict}, dry run" if decision.mode == "dry_run" else decision.verdict
+
+
+def _judgement(
+    contenders: Contenders, decision: Decision, word: Approval | None, sides: Sequence[Evaluation]
+) -> Judgement:
+    metrics = {side.scorer: side.summary.metrics for side in sides}
+    leading = decision.leading.challenger if decision.leading else str(decision.winner)
+    return Judgement(
+        versions=[version.version for version in contenders.challengers],
+        leading=_number(leading, contenders),
+        verdict=_verdict(decision, word),
+        champion=_winner(decision, contenders) if word and word.approved else contenders.champion_number,
+        before=metrics[decision.incumbent],
+        after=metrics[leading],
+    )

@@ -11,13 +11,14 @@ from flows.orchestration.events import announce
 from flows.orchestration.retries import HEALING
 from flows.orchestration.turns import turn
 from flows.package import package
+from flows.registry import open_registry
 from flows.settings import load_settings
 
 
 @flow(name="roll-out", timeout_seconds=1800)
 def roll_out(
     bento: PackagedBento | None = None,
-    approved_by: str = "gate",
+    approved_by: str | None = None,
     cause: Cause = "person",
     detected_at: AwareDatetime | None = None,
 ) -> Release:
@@ -28,11 +29,12 @@ def roll_out(
 
     Args:
         bento: What to roll out; without it, the champion, packaged first.
-        approved_by: Who let it through; kept with the release.
+        approved_by: Who let it through, kept with the release; without it, who had the last word on the version.
         cause: Why there is a new model, for those who hear of the release.
         detected_at: When that was noticed; the event says how long it took from then until the release was live.
     """
     bento = bento or package()
+    approved_by = approved_by or find_approver(bento.model_version)
     with turn("reranker-traffic"):
         release = switch(bento, approved_by)
     create_markdown_artifact(key="release", markdown=_story(release), description=f"{release.bento.tag} is live")
@@ -46,6 +48,13 @@ def roll_out(
         seconds_to_live=release.seconds_since(detected_at),
     )
     return release
+
+
+@task(persist_result=False, **HEALING)
+def find_approver(version: int) -> str:
+    """Return who let the version through the gate; the gate itself where nobody was asked."""
+    approval = open_registry(load_settings()).version(version).approval
+    return approval.by if approval else "gate"
 
 
 @task(timeout_seconds=900, persist_result=False, **HEALING)

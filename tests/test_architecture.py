@@ -35,8 +35,11 @@ def test_every_module_in_flows_is_a_flow_with_a_deployment(path: Path) -> None:
 
 
 def test_what_moves_the_champion_or_the_traffic_has_one_turn() -> None:
+    for name in ("promote", "revert", "roll_out"):
+        assert "with turn(" in (ROOT / "flows" / f"{name}.py").read_text("utf-8")
     limited = {d["entrypoint"] for d in DEPLOYMENTS if d.get("concurrency_limit", {}).get("limit") == 1}
-    assert {"flows/lifecycle.py:lifecycle", "flows/promote.py:promote", "flows/roll_out.py:roll_out"} <= limited
+    assert {"flows/lifecycle.py:lifecycle", "flows/revert.py:revert", "flows/roll_out.py:roll_out"} <= limited
+    assert "flows/promote.py:promote" not in limited  # it may pause, and would lose its slot and its life
 
 
 def test_the_bento_imports_nothing_heavy() -> None:

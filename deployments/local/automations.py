@@ -1,4 +1,4 @@
-"""What the server does by itself: it starts the lifecycle on an alarm, and it calls lost runs crashed."""
+"""What the server does by itself: start the lifecycle on an alarm, tell how it ended, and call lost runs crashed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +20,9 @@ TRIGGERS: Mapping[str, tuple[str, str]] = {
 }
 """Causes, each with the event that tells of it and the name of its automation."""
 
+NOTICE = "Tell what a run of the lifecycle came to"
+
+_ENDS = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled")
 _LOST_RUNS = "Mark runs without a heartbeat as crashed"
 
 Definition = Mapping[str, Any]
@@ -32,15 +35,49 @@ def register_automations(api: httpx.Client, settings: TriggerSettings) -> None:
     off has no automation. Where there is no deployment `lifecycle/local`, there is nothing to trigger.
     """
     _put(api, _lost_runs())
-    answer = api.get("/deployments/name/lifecycle/local")
-    if answer.status_code == httpx.codes.NOT_FOUND:
+    teller = _deployment(api, "notify/local")
+    if teller is not None:
+        _put(api, _notice(teller))
+    deployment = _deployment(api, "lifecycle/local")
+    if deployment is None:
         return
-    deployment = answer.raise_for_status().json()["id"]
     for cause, (event, name) in TRIGGERS.items():
         if getattr(settings, cause):
             _put(api, _trigger(name, event, cause, deployment))
         else:
             _remove(api, _find(api, name))
+
+
+def _deployment(api: httpx.Client, name: str) -> str | None:
+    """Return the id of a deployment, None where it is not registered."""
+    answer = api.get(f"/deployments/name/{name}")
+    return None if answer.status_code == httpx.codes.NOT_FOUND else str(answer.raise_for_status().json()["id"])
+
+
+def _notice(deployment: str) -> Definition:
+    """The server sees also the end of a run whose process is gone; a run that was superfluous ends as NotStarted."""
+    return {
+        "name": NOTICE,
+        "description": "A lifecycle that ended starts notify/local, which tells what it came to.",
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+            "match_related": {"prefect.resource.role": ["flow"], "prefect.resource.name": ["lifecycle"]},
+            "for_each": ["prefect.resource.id"],
+            "expect": [f"prefect.flow-run.{state}" for state in _ENDS],
+            "threshold": 1,
+            "within": 0,
+        },
+        "actions": [
+            {
+                "type": "run-deployment",
+                "source": "selected",
+                "deployment_id": deployment,
+                "parameters": {"run": {"__prefect_kind": "jinja", "template": "{{ flow_run.id }}"}},
+            }
+        ],
+    }
 
 
 def _trigger(name: str, event: str, cause: str, deployment: str) -> Definition:
@@ -71,7 +108,7 @@ def _trigger(name: str, event: str, cause: str, deployment: str) -> Definition:
 def _lost_runs() -> Definition:
     """A process that is killed cannot report; without this its run stays RUNNING and holds its concurrency slot."""
     beat = "prefect.flow-run.heartbeat"
-    ends = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
+    ends = [f"prefect.flow-run.{state}" for state in _ENDS]
     return {
         "name": _LOST_RUNS,
         "description": f"No heartbeat for {HEARTBEAT_PATIENCE} s: the process of the run is gone.",

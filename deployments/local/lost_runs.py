@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import psutil
 
-_UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
+_UNFINISHED = ["RUNNING", "PENDING", "CANCELLING", "PAUSED"]
 _MESSAGE = "Its process ended without reporting. Start the deployment again: finished steps are taken up."
 
 

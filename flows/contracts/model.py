@@ -1,6 +1,7 @@
 """What training produces and what the registry keeps."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +30,37 @@ class TrainedModel(BaseModel):
     """Metrics of the chosen checkpoint on the validation split."""
 
 
+class Approval(BaseModel):
+    """The last word on a challenger that the gate let through."""
+
+    model_config = ConfigDict(frozen=True)
+
+    approved: bool
+    by: str
+    """A person's name; "gate" where nobody had to be asked, "nobody" where nobody answered in time."""
+    at: datetime
+    reason: str
+    champion: int | None
+    """The champion that the challenger was held against; the word holds for this pair alone."""
+
+    @property
+    def by_a_person(self) -> bool:
+        """Whether somebody answered."""
+        return self.by not in ("gate", "nobody")
+
+
+class Reversion(BaseModel):
+    """A champion that was taken back, and the version that was put back in its place."""
+
+    model_config = ConfigDict(frozen=True)
+
+    taken_back: int
+    put_back: int
+    by: str
+    reason: str
+    at: datetime
+
+
 class ModelVersion(BaseModel):
     """A version in the registry."""
 
@@ -43,6 +75,16 @@ class ModelVersion(BaseModel):
     aliases: tuple[str, ...] = ()
     metrics: Mapping[str, float] = {}
     """Test metrics, such as `ndcg@10`."""
+    validation: Mapping[str, float] = {}
+    """The same of the validation split, which nothing but the choice of checkpoint and teacher looks at."""
+    parent: int | None = None
+    """The champion whose weights it started from; None where it started from a base model."""
+    replaced: int | None = None
+    """The champion that it took over from, when it did."""
+    approval: Approval | None = None
+    """The last word on it, once the gate had let it through."""
+    taken_back: Reversion | None = None
+    """Set on a champion that was taken back, until it is champion again."""
 
     @property
     def uri(self) -> str:

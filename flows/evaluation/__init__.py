@@ -2,6 +2,7 @@
 
 from flows.evaluation.accuracy import RerankingAccuracy, reranking_accuracy
 from flows.evaluation.comparison import comparison
+from flows.evaluation.curve import Curve, Point
 from flows.evaluation.evaluation import Evaluation, evaluate
 from flows.evaluation.improvement import IMPROVED, Improvement, improvement
 from flows.evaluation.lists import EvaluationError, ranks, score_lists
@@ -16,10 +17,12 @@ __all__ = [
     "METRICS",
     "OTHER_SOURCES",
     "SLICES",
+    "Curve",
     "Evaluation",
     "EvaluationError",
     "EvaluationReport",
     "Improvement",
+    "Point",
     "RerankingAccuracy",
     "Summary",
     "comparison",

@@ -27,13 +27,13 @@ class Point(BaseModel):
     """Of a 95 % interval of that mean. Those of two rankers overlap long before they are equal: the gate pairs."""
     high: float
     latency_ms: float
-    """95th percentile over lists of ten candidates."""
+    """95th percentile over lists of usual size."""
     bytes: int | None = None
-    """Of the weights on disk; None for a ranker without."""
+    """Of the model on disk; None for a ranker without."""
 
     @classmethod
-    def of(cls, evaluation: Evaluation, latency_ms: float, folder: Path | None = None) -> Self:
-        """Return the point of a ranker that was judged, with the weights (safetensors) in `folder`."""
+    def of(cls, evaluation: Evaluation, latency_ms: float, size: int | None = None) -> Self:
+        """Return the point of a ranker that was judged, of so many bytes on disk."""
         low, high = interval(evaluation.per_query)
         return cls(
             name=evaluation.scorer,
@@ -41,7 +41,7 @@ class Point(BaseModel):
             low=low,
             high=high,
             latency_ms=latency_ms,
-            bytes=None if folder is None else sum(file.stat().st_size for file in folder.glob("*.safetensors")),
+            bytes=size,
         )
 
 
@@ -69,7 +69,7 @@ class Curve(BaseModel):
     def table(self) -> str:
         """Return the points as a Markdown table, fastest first; those on the frontier in bold."""
         lines = [
-            "| ranked by | NDCG@10 | 95 % interval | p95 of ten candidates, ms | weights, MB |",
+            "| ranked by | NDCG@10 | 95 % interval | p95 of a list, ms | on disk, MB |",
             "|---|---:|---:|---:|---:|",
         ]
         for point in sorted(self.points, key=lambda point: point.latency_ms):
@@ -124,7 +124,7 @@ class Curve(BaseModel):
             axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set_xlabel(f"95th percentile over lists of ten candidates, ms ({self.measured})")
+        axes.set_xlabel(f"95th percentile over lists of usual size, ms ({self.measured})")
         axes.set_ylabel("NDCG@10 with its 95 % interval")
         axes.set_title(f"Quality and latency on {self.queries} test queries of snapshot {self.snapshot[:12]}")
         axes.grid(alpha=0.3)

@@ -84,6 +84,22 @@ def mine(
     return found
 
 
+def is_needed(table: pa.Table, negatives: int, settings: MiningSettings) -> bool:
+    """Tell whether queries of `table` shall be given more negatives than they have labelled: see `settings.when`.
+
+    Args:
+        table: Pairs (SNAPSHOT_SCHEMA) of the training split.
+        negatives: So many a query should have.
+        settings: When to mine, and how many.
+    """
+    if settings.when == "never" or settings.mined + settings.random == 0 or table.num_rows == 0:
+        return False
+    labels = table.group_by("query_id").aggregate([("relevance", "sum"), ("relevance", "count")])
+    thin = pc.less(pc.subtract(labels["relevance_count"], labels["relevance_sum"]), negatives)
+    asked = pc.greater(labels["relevance_sum"], 0)  # without a relevant document there is nothing to learn
+    return settings.when == "always" or bool(pc.any(pc.and_(thin, asked)).as_py())
+
+
 def _queries(table: pa.Table, query_ids: pa.ChunkedArray, document_ids: pa.ChunkedArray) -> list[_Query]:
     """Gather the labels by query, in order of `query_ids`, all as positions."""
     pairs = pa.table(

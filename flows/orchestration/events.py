@@ -11,6 +11,7 @@ Occasion = Literal[
     "reranker.quality.fallen",
     "reranker.challenger.promoted",
     "reranker.challenger.rejected",
+    "reranker.champion.reverted",
     "reranker.release.live",
 ]
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.contracts.model import TrainedModel
 from flows.registry.failures import RegistryError
+from flows.registry.lineage import Lineage
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -36,6 +37,8 @@ class CandidateFile(BaseModel):
     snapshot: str
     configuration: str
     started_from: str
+    lineage: Lineage | None = None
+    """None in what was registered before it was kept."""
     metrics: Mapping[str, float]
     files: Mapping[str, str]
     """SHA-256 of every other file in the folder, by its relative path."""
@@ -49,7 +52,9 @@ class CandidateFile(BaseModel):
             raise RegistryError(f"{folder} is not a registered model: {ABOUT} cannot be read ({error}).") from error
 
 
-def stage(trained: TrainedModel, metrics: Mapping[str, float], description: "Model", target: Path) -> None:
+def stage(
+    trained: TrainedModel, metrics: Mapping[str, float], lineage: Lineage, description: "Model", target: Path
+) -> None:
     """Write the MLflow model of `trained` to the new folder `target`; `description` is MLflow's own of it.
 
     Raises RegistryError where the trained folder has no safetensors, or weights that were pickled.
@@ -69,6 +74,7 @@ def stage(trained: TrainedModel, metrics: Mapping[str, float], description: "Mod
         snapshot=trained.snapshot,
         configuration=trained.configuration,
         started_from=trained.started_from,
+        lineage=lineage,
         metrics=metrics,
         files=hashes(folder),
     )

@@ -1,39 +1,40 @@
 """Model versions in MLflow: registered once, found by alias, promoted without a moment without champion."""
 
-import hashlib
 import json
-import logging
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from flows.contracts.model import ModelVersion, TrainedModel
+from flows.contracts.model import Approval, ModelVersion, Reversion, TrainedModel
 from flows.contracts.snapshot import Snapshot
-from flows.registry.candidate import FOLDER, CandidateFile, stage, verify
+from flows.registry.candidate import FOLDER, CandidateFile, verify
+from flows.registry.card import CARD, DESCRIPTION_CHARACTERS, with_life
 from flows.registry.connection import connect, sqlite_file, without_password
+from flows.registry.evidence import Evidence, log_evidence
 from flows.registry.failures import RegistryError, RegistryUnavailable, speaking_with
-from flows.registry.runs import CONFIGURATION_TAG, SNAPSHOT_TAG, TrainingRun, find_runs, mlflow_name, open_run
+from flows.registry.lineage import Lineage, code_version, folder_name, parent_of
+from flows.registry.registration import (
+    BASE_MODEL_TAG,
+    DIGEST_TAG,
+    METRICS_TAG,
+    PARENT_TAG,
+    VALIDATION_TAG,
+    Registration,
+)
+from flows.registry.runs import CONFIGURATION_TAG, SNAPSHOT_TAG, TrainingRun, mlflow_name, open_run
+from flows.registry.succession import REPLACED_TAG, TAKEN_BACK_TAG, VERDICT_TAG, Succession
 from flows.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
-_log = logging.getLogger(__name__)
-
 Alias = Literal["champion", "challenger", "previous"]
-Evidence = Mapping[str, pd.DataFrame | str]
-"""Files that belong to a version, by name: a frame becomes Parquet (`challenger.parquet`), a text is kept as is."""
-
-KEY_TAG = "reranker.key"
-DIGEST_TAG = "reranker.digest"
-METRICS_TAG = "reranker.metrics"
-VERDICT_TAG = "reranker.verdict"
+APPROVAL_TAG = "reranker.approval"
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
@@ -52,6 +53,7 @@ class Registry:
         self._shown = without_password(tracking_uri)
         self._experiment = settings.experiment
         self._client = connect(settings, tracking_uri)
+        self._succession = Succession(self._client, self.name)
 
     def training_run(
         self, snapshot: Snapshot, configuration: str, parameters: Mapping[str, object], *, go_on: bool = False
@@ -66,8 +68,19 @@ class Registry:
         """
         return open_run(self._client, self._shown, self._experiment_id(), snapshot, configuration, parameters, go_on)
 
+    def lineage(self, trained: TrainedModel, settings: Mapping[str, Any]) -> Lineage:
+        """Return where `trained` comes from, with all the `settings` of its training, by the code that runs."""
+        parent = parent_of(trained.started_from, self.name)
+        base = self._base_model(parent) if parent is not None else trained.started_from
+        return Lineage(code=code_version(), base_model=base, parent=parent, settings=settings)
+
     def register(
-        self, trained: TrainedModel, metrics: Mapping[str, float], evidence: Evidence | None = None
+        self,
+        trained: TrainedModel,
+        metrics: Mapping[str, float],
+        evidence: Evidence | None = None,
+        lineage: Lineage | None = None,
+        card: str = "",
     ) -> ModelVersion:
         """Make a version of `trained`, or return the one there is, and call it challenger unless it was judged.
 
@@ -78,13 +91,16 @@ class Registry:
             trained: The model; its newest training run in MLflow is its run, or a run is made.
             metrics: Test metrics, such as `ndcg@10`.
             evidence: Kept under `evaluation/` of the run.
+            lineage: Where it comes from; without it, what `trained` alone can tell.
+            card: The model card in Markdown (`model_card`); becomes the version's description as well.
         """
-        key = _key(trained)
+        lineage = lineage or self.lineage(trained, {})
+        if lineage.parent is not None:  # the folder is one of this machine, the version is everywhere the same
+            trained = trained.model_copy(update={"started_from": f"models:/{self.name}/{lineage.parent}"})
+        kept = {**(evidence or {}), **({CARD: card} if card else {})}
+        registration = Registration(self._client, self.name, self._experiment_id())
         with speaking_with(self._shown, f"register {self.name}"):
-            found = self._with_key(key)
-            if found is None:
-                found = self._make_version(trained, metrics, evidence or {}, key)
-                _log.info("registered %s version %s", self.name, found.version)
+            found = registration.version(trained, metrics, kept, lineage)
             if VERDICT_TAG not in found.tags:
                 self._client.set_registered_model_alias(self.name, "challenger", found.version)
         return self.version(int(found.version))
@@ -93,7 +109,7 @@ class Registry:
         """Keep more files under `evaluation/` of the version's run, such as the gate's decision; the newest wins."""
         run_id = self.version(version).run_id
         with speaking_with(self._shown, f"keep evidence of version {version}"):
-            self._log_evidence(run_id, evidence)
+            log_evidence(self._client, run_id, evidence)
 
     def evidence(self, version: int, file: str) -> pd.DataFrame:
         """Return a frame that was kept with the version; RegistryError when there is none of this name."""
@@ -152,7 +168,7 @@ class Registry:
         """Return every version, newest first; empty before the first."""
         with speaking_with(self._shown, f"list the versions of {self.name}"):
             found = self._client.search_model_versions(f"name = '{self.name}'")
-            aliases = self._aliases()
+            aliases = self._succession.aliases()
         return sorted((self._contract(v, aliases) for v in found), key=lambda v: v.version, reverse=True)
 
     def page(self, version: int) -> str | None:
@@ -161,29 +177,53 @@ class Registry:
             return None
         return f"{self._shown.rstrip('/')}/#/models/{self.name}/versions/{version}"
 
-    def promote(self, version: int) -> ModelVersion:
-        """Make `version` the champion; the champion until now becomes `previous`.
+    def promote(self, version: int, approval: Approval | None = None) -> ModelVersion:
+        """Make `version` the champion, with the last word on it; the champion until now becomes `previous`.
 
         Each step leaves a champion in place, and repeating them after a crash gives the same end.
         """
         self.version(version)
         with speaking_with(self._shown, f"promote version {version}"):
-            aliases = self._aliases()
-            champion = aliases.get("champion")
-            if champion != version:
-                if champion is not None:
-                    self._client.set_registered_model_alias(self.name, "previous", str(champion))
-                self._client.set_registered_model_alias(self.name, "champion", str(version))
-            self._judged(version, "promoted", aliases)
-        return self.version(version)
+            self._approve(version, approval)
+            self._succession.promote(version)
+        return self._retold(version)
 
-    def reject(self, version: int) -> ModelVersion:
+    def reject(self, version: int, approval: Approval | None = None) -> ModelVersion:
         """Note that `version` was judged and not promoted; the champion stays. RegistryError for the champion."""
-        if "champion" in self.version(version).aliases:
-            raise RegistryError(f"Version {version} is the champion: promote another instead of rejecting it.")
+        self.version(version)
         with speaking_with(self._shown, f"reject version {version}"):
-            self._judged(version, "rejected", self._aliases())
-        return self.version(version)
+            self._succession.reject(version)
+            self._approve(version, approval)
+        return self._retold(version)
+
+    def revert(self, to: int | None, by: str, reason: str, at: datetime) -> Reversion:
+        """Put a former champion back and note it on both versions; `settle` ends it.
+
+        Args:
+            to: The version to put back; without it, the alias `previous`. Where that was done already, or an attempt
+                died, the record of it is returned and the rest is done.
+            by: Who wants it.
+            reason: Why.
+            at: When, with a time zone.
+
+        Raises:
+            RegistryError: there is no champion, no former one, or `to` never was champion.
+        """
+        with speaking_with(self._shown, "put the previous champion back"):
+            reversion = self._succession.revert(to, by, reason, at)
+        for version in (reversion.taken_back, reversion.put_back):
+            self._retold(version)
+        return reversion
+
+    def reverting(self) -> bool:
+        """Whether a revert has put a champion back and is not settled yet."""
+        with speaking_with(self._shown, "find the aliases"):
+            return self._succession.reverting()
+
+    def settle(self) -> None:
+        """End a revert: the alias `previous` goes, so that doing it again needs a version."""
+        with speaking_with(self._shown, "end a revert"):
+            self._succession.settle()
 
     def fetch(self, version: int, folder: Path) -> Path:
         """Return the CrossEncoder folder of `version` below `folder`: safetensors, tokenizer and reranker.json.
@@ -192,7 +232,7 @@ class Registry:
         nothing behind. RegistryError when the artifacts are damaged.
         """
         wanted = self.version(version)
-        target = folder / f"{self.name}-{version}-{wanted.digest[:16]}"
+        target = folder / folder_name(self.name, version, wanted.digest)
         if target.is_dir():
             verify(target)
             return target
@@ -229,97 +269,33 @@ class Registry:
             except OSError as error:
                 raise RegistryUnavailable(f"The files of version {version} could not be fetched: {error}.") from error
 
-    def _make_version(
-        self, trained: TrainedModel, metrics: Mapping[str, float], evidence: Evidence, key: str
-    ) -> "MlflowVersion":
-        tags = {SNAPSHOT_TAG: trained.snapshot, CONFIGURATION_TAG: trained.configuration}
-        run_id = self._run_of(tags)
-        self._log_evidence(run_id, evidence)
-        model_id, location = self._upload(trained, metrics, run_id, {**tags, KEY_TAG: key})
-        self._log_metrics(run_id, model_id, metrics)
-        self._client.set_terminated(run_id, "FINISHED")
-        self._ensure_registered_model()
-        made = self._client.create_model_version(
-            self.name,
-            location,
-            run_id,
-            {**tags, KEY_TAG: key, DIGEST_TAG: trained.digest, METRICS_TAG: json.dumps(dict(metrics))},
-            model_id=model_id,
-        )
-        first = self._with_key(key) or made
-        if first.version != made.version:  # another process registered the same model at the same time
-            self._client.delete_model_version(self.name, made.version)
-        return first
+    def _approve(self, version: int, approval: Approval | None) -> None:
+        if approval is not None:
+            self._client.set_model_version_tag(self.name, str(version), APPROVAL_TAG, approval.model_dump_json())
 
-    def _run_of(self, tags: Mapping[str, str]) -> str:
-        """Return the newest run that trained this snapshot and configuration; its process may be dead."""
-        experiment = self._experiment_id()
-        runs = find_runs(self._client, experiment, tags)
-        return runs[0] if runs else str(self._client.create_run(experiment, tags=dict(tags)).info.run_id)
+    def _retold(self, version: int) -> ModelVersion:
+        """Return the version, its card brought up to what became of it."""
+        found = self.version(version)
+        with speaking_with(self._shown, f"keep the card of version {version}"):
+            if CARD in {Path(file.path).name for file in self._client.list_artifacts(found.run_id, "evaluation")}:
+                with tempfile.TemporaryDirectory() as temporary:
+                    path = self._client.download_artifacts(found.run_id, f"evaluation/{CARD}", temporary)
+                    card = with_life(Path(path).read_text("utf-8"), found)
+                log_evidence(self._client, found.run_id, {CARD: card})
+                description = with_life(card, found, DESCRIPTION_CHARACTERS)
+                self._client.update_model_version(self.name, str(version), description)
+        return found
 
-    def _upload(
-        self, trained: TrainedModel, metrics: Mapping[str, float], run_id: str, tags: dict[str, str]
-    ) -> tuple[str, str]:
-        """Return id and address of the MLflow model with all its files, made, completed or found."""
-        from mlflow.models import Model
-
-        experiment = self._experiment_id()
-        begun = self._client.search_logged_models([experiment], f"tags.`{KEY_TAG}` = '{tags[KEY_TAG]}'")
-        model = begun[0] if begun else self._client.create_logged_model(experiment, "reranker", run_id, tags)
-        if not begun or str(model.status) != "READY":
-            with tempfile.TemporaryDirectory() as temporary:
-                staged = Path(temporary) / "model"
-                stage(trained, metrics, Model(run_id=run_id, model_id=model.model_id), staged)
-                self._client.log_model_artifacts(model.model_id, str(staged))
-            self._client.finalize_logged_model(model.model_id, "READY")
-        return model.model_id, model.artifact_location
-
-    def _log_metrics(self, run_id: str, model_id: str, metrics: Mapping[str, float]) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        points = [Metric(f"test/{mlflow_name(k)}", v, now, 0, model_id=model_id) for k, v in metrics.items()]
-        self._client.log_batch(run_id, points)
-
-    def _log_evidence(self, run_id: str, evidence: Evidence) -> None:
-        if not evidence:
-            return
-        with tempfile.TemporaryDirectory() as temporary:
-            for name, content in evidence.items():
-                path = Path(temporary) / name
-                if isinstance(content, str):
-                    path.write_text(content, "utf-8")
-                else:
-                    content.to_parquet(path)
-            self._client.log_artifacts(run_id, temporary, "evaluation")
-
-    def _with_key(self, key: str) -> "MlflowVersion | None":
-        found = self._client.search_model_versions(f"name = '{self.name}' and tags.`{KEY_TAG}` = '{key}'")
-        return min(found, key=lambda v: int(v.version), default=None)
-
-    def _judged(self, version: int, verdict: str, aliases: Mapping[str, int]) -> None:
-        self._client.set_model_version_tag(self.name, str(version), VERDICT_TAG, verdict)
-        if aliases.get("challenger") == version:
-            self._client.delete_registered_model_alias(self.name, "challenger")
+    def _base_model(self, version: int) -> str:
+        """Return the root of the version's ancestors; of one that was registered before this was kept, its start."""
+        with speaking_with(self._shown, f"find {self.name} version {version}"):
+            tags = self._client.get_model_version(self.name, str(version)).tags
+        return str(tags[BASE_MODEL_TAG]) if BASE_MODEL_TAG in tags else self.about(version).started_from
 
     def _by_alias(self, alias: Alias) -> ModelVersion | None:
         with speaking_with(self._shown, f"find the {alias}"):
-            number = self._aliases().get(alias)
+            number = self._succession.aliases().get(alias)
         return None if number is None else self.version(number)
-
-    def _aliases(self) -> dict[str, int]:
-        """Return the aliases of the registered model; none where it does not exist yet."""
-        found = self._client.search_registered_models(f"name = '{self.name}'")
-        return {alias: int(number) for model in found for alias, number in model.aliases.items()}
-
-    def _ensure_registered_model(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client.create_registered_model(self.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
 
     def _experiment_id(self) -> str:
         """Return the experiment's id; made where missing, its artifacts beside the database if that is a file."""
@@ -357,9 +333,15 @@ class Registry:
             run_id=found.run_id,
             aliases=tuple(sorted(held)),
             metrics=json.loads(found.tags.get(METRICS_TAG, "{}")),
+            validation=json.loads(found.tags.get(VALIDATION_TAG, "{}")),
+            parent=_number(found.tags.get(PARENT_TAG)),
+            replaced=_number(found.tags.get(REPLACED_TAG)),
+            approval=Approval.model_validate_json(found.tags[APPROVAL_TAG]) if APPROVAL_TAG in found.tags else None,
+            taken_back=Reversion.model_validate_json(found.tags[TAKEN_BACK_TAG])
+            if TAKEN_BACK_TAG in found.tags
+            else None,
         )
 
 
-def _key(trained: TrainedModel) -> str:
-    """Return what makes a model the same one again: data, configuration and weights."""
-    return hashlib.sha256(f"{trained.snapshot} {trained.configuration} {trained.digest}".encode()).hexdigest()
+def _number(tag: str | None) -> int | None:
+    return None if tag is None else int(tag)

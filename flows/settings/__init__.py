@@ -14,12 +14,14 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.settings.sections import (
+    ApprovalSettings,
     CleaningSettings,
     DriftSettings,
     GateSettings,
     GrowthSettings,
     HostSettings,
     MiningSettings,
+    NoticeSettings,
     PackagingSettings,
     QualitySettings,
     RegistrySettings,
@@ -34,12 +36,14 @@ from flows.settings.sections import (
 )
 
 __all__ = [
+    "ApprovalSettings",
     "CleaningSettings",
     "DriftSettings",
     "GateSettings",
     "GrowthSettings",
     "HostSettings",
     "MiningSettings",
+    "NoticeSettings",
     "PackagingSettings",
     "QualitySettings",
     "RegistrySettings",
@@ -78,10 +82,11 @@ class Settings(BaseSettings):
     cleaning: CleaningSettings = CleaningSettings()
     validation: ValidationSettings = ValidationSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
-    mining: MiningSettings = MiningSettings()
     training: TrainingSettings = TrainingSettings()
     student: StudentSettings = StudentSettings()
     gate: GateSettings = GateSettings()
+    approval: ApprovalSettings = ApprovalSettings()
+    notice: NoticeSettings = NoticeSettings()
     registry: RegistrySettings = RegistrySettings()
     packaging: PackagingSettings = PackagingSettings()
     host: HostSettings = HostSettings()

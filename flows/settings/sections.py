@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Loss = Literal["listwise", "lambda", "cached-mnrl", "bce"]
 EngineName = Literal["openvino-int8", "onnxruntime-int8", "openvino-fp32", "onnxruntime-fp32"]
 
 
@@ -104,6 +105,14 @@ class RetrievalSettings(Section):
 class MiningSettings(Section):
     """Which documents, beyond the labelled ones, a challenger learns to rank below the relevant ones."""
 
+    when: Literal["thin", "always", "never"] = Field(
+        "thin",
+        description="Top up queries that have fewer labelled negatives than `negatives` of the training, give every "
+        "query as many as its list holds, or do without.",
+    )
+    bi_encoder: str = Field(
+        "carried:minilm", description="Finds similar documents: sentence-transformers name, path or carried weights."
+    )
     mined: int = Field(2, ge=0, description="Similar documents for each relevant one of a query.")
     random: int = Field(
         1, ge=0, description="Random documents for each relevant one, and more where too few are mined."
@@ -132,10 +141,15 @@ class TrainingSettings(Section):
         "with a hub at hand, cross-encoder/ms-marco-MiniLM-L-6-v2 is the better start.",
     )
     from_champion: bool = Field(True, description="Start from the champion's weights where there is one.")
-    loss: Literal["listwise", "lambda", "cached-mnrl", "bce"] = Field(
+    loss: Loss = Field(
         "listwise",
         description="Softmax over a query's own candidates, weighted pairs of them (LambdaLoss), one relevant one "
         "against in-batch negatives (CachedMultipleNegativesRanking), or each pair alone (binary cross-entropy).",
+    )
+    rivals: tuple[Loss, ...] = Field(
+        (),
+        description="More losses, each for a challenger of its own with the same start, data and limits; the gate "
+        "judges them together.",
     )
     window_days: float | None = Field(
         None, gt=0, description="Learn from the newest days of the training split alone; default: from all of it."
@@ -151,6 +165,7 @@ class TrainingSettings(Section):
         ge=1,
         description="Negatives for each positive; of a list, at least, from other queries where it has fewer.",
     )
+    mining: MiningSettings = MiningSettings()
     in_batch_negatives: int = Field(2, ge=1, description="Other queries' documents for each positive; cached-mnrl.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak, after warm-up.")
     warm_up: float = Field(0.1, ge=0, lt=1, description="Share of the training in which the learning rate rises.")
@@ -178,9 +193,15 @@ class TrainingSettings(Section):
         "`s3-bucket/<name of the block>`.",
     )
 
+    def recipes(self) -> tuple["TrainingSettings", ...]:
+        """Return these settings once for each loss, the chosen one first."""
+        losses = dict.fromkeys([self.loss, *self.rivals])
+        return tuple(self.model_copy(update={"loss": loss, "rivals": ()}) for loss in losses)
+
     def digest(self) -> str:
         """Return 16 hex digits over what shapes the model; when and where it is kept meanwhile does not."""
-        shaping = self.model_dump(mode="json", exclude={"checkpoint_minutes", "checkpoint_steps", "checkpoints"})
+        aside = {"checkpoint_minutes", "checkpoint_steps", "checkpoints", "rivals"}
+        shaping = self.model_dump(mode="json", exclude=aside)
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -261,6 +282,33 @@ class GateSettings(Section):
                 f"{self.min_ndcg_gain:g}: raise the one or lower the other"
             )
         return self
+
+
+class ApprovalSettings(Section):
+    """Who has the last word on a challenger that the gate lets through."""
+
+    mode: Literal["auto", "ask"] = Field(
+        "auto", description="The gate alone decides, or the run pauses in Prefect's UI and asks a person."
+    )
+    ask_from_change: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="Ask only where the challenger's NDCG@10 differs from the incumbent's by this much or more; "
+        "a smaller step is taken without asking.",
+    )
+    timeout_hours: float = Field(24, gt=0, le=24 * 14, description="No answer within this time means no.")
+
+
+class NoticeSettings(Section):
+    """Who hears what a run of the loop came to."""
+
+    block: str | None = Field(
+        None,
+        pattern=r"^[\w-]+/[\w-]+$",
+        description="Prefect notification block that sends the notice, such as slack-webhook/team; default: none, "
+        "and the notice is kept as an artifact alone.",
+    )
 
 
 class RegistrySettings(Section):

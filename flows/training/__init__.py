@@ -15,7 +15,7 @@ from flows.training.failures import (
 )
 from flows.training.progress import Progress
 from flows.training.scorer import CrossEncoderScorer
-from flows.training.training import train
+from flows.training.training import newest, train
 
 __all__ = [
     "AlreadyTrainingError",
@@ -32,6 +32,7 @@ __all__ = [
     "UnreadableModelError",
     "UnwritableModelError",
     "distil",
+    "newest",
     "student_configuration",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,32 +15,50 @@ from flows.training.failures import EmptySplitError
 from flows.training.rows import Row, Rows
 
 Positions = npt.NDArray[np.int64]
+
+
+class _Query(NamedTuple):
+    """Positions of a query's documents."""
+
+    relevant: Positions
+    other: Positions
+    mined: Positions
+    """Found for it and labelled by nobody."""
+
+
 _Members = tuple[Sequence[int], Sequence[float]]  # of a row: positions of its documents, and their labels
 
 
-def training_rows(table: pa.Table, settings: TrainingSettings) -> Rows:
+def training_rows(table: pa.Table, settings: TrainingSettings, negatives: pa.Table | None = None) -> Rows:
     """Return the rows for the loss of `settings`, the same for the same table and seed.
 
     Lists (`listwise`, `lambda`): one row a query, with all its documents or `settings.list_size` of them, relevant
     ones first to stay, and their gains, which are the grades where people graded. Tuples (`cached-mnrl`): one row for
     each relevant document, with `settings.negatives` others of its query. Both are filled up to `settings.negatives`
-    others with relevant documents of other queries. Pairs (`bce`): one row each.
+    others with mined ones, and then with relevant documents of other queries. Pairs (`bce`): one row each.
+
+    Args:
+        table: Labelled pairs (SNAPSHOT_SCHEMA).
+        settings: The loss, and how many documents a row holds.
+        negatives: Documents beyond the labels (NEGATIVES_SCHEMA), in the order in which a query is given them.
 
     Raises EmptySplitError when no query has a relevant document.
     """
-    queries = list(_by_query(table))
-    pool = np.concatenate([relevant for relevant, _ in queries]) if queries else np.empty(0, np.int64)
+    labelled, table = table.num_rows, _with_mined(table, negatives)
+    queries = list(_by_query(table, labelled))
+    pool = np.concatenate([query.relevant for query in queries]) if queries else np.empty(0, np.int64)
     if len(pool) == 0:
         raise EmptySplitError(
             f"The training split has no relevant documents among its {table.num_rows} pairs, so there is nothing to "
             "learn from: label some pairs with relevance 1, or widen the time range."
         )
+    fillers = _Fillers(table, pool, settings)
     if settings.loss == "bce":
-        made = _pairs(queries)
+        made = _pairs(queries, fillers)
     elif settings.loss == "cached-mnrl":
-        made = _tuples(queries, _Fillers(table, pool, settings))
+        made = _tuples(queries, fillers)
     else:
-        made = _lists(queries, _Fillers(table, pool, settings), _gains(table))
+        made = _lists(queries, fillers, _gains(table))
     members, labels, starts = array("i"), array("f"), array("q")
     for positions, of_each in made:
         starts.append(len(members))
@@ -55,69 +74,98 @@ def training_rows(table: pa.Table, settings: TrainingSettings) -> Rows:
     )
 
 
-def _by_query(table: pa.Table) -> Iterator[tuple[Positions, Positions]]:
-    """Yield the positions of each query's relevant and other documents, in order of the ids."""
-    order = pc.sort_indices(table, [("query_id", "ascending"), ("document_id", "ascending")]).to_numpy()
-    codes = _codes(table["query_id"])[order]
-    relevant = table["relevance"].to_numpy().astype(bool)[order]
-    for group in np.split(np.arange(len(order)), np.flatnonzero(np.diff(codes)) + 1):
-        yield order[group[relevant[group]]].astype(np.int64), order[group[~relevant[group]]].astype(np.int64)
+def _with_mined(table: pa.Table, negatives: pa.Table | None) -> pa.Table:
+    """Return the pairs with mined and random documents beneath, which nobody labelled."""
+    columns = ["query_id", "document_id", "query", "document"]
+    table = table.select([*columns, "relevance", "grade"])
+    if negatives is None:
+        return table
+    beyond = negatives.filter(pc.not_equal(negatives["kind"].cast(pa.string()), "labelled"))
+    beyond = beyond.select(columns).cast(pa.schema([table.schema.field(name) for name in columns]))
+    beyond = beyond.append_column("relevance", pa.array(np.zeros(len(beyond), np.int8)))
+    return pa.concat_tables(
+        [table, beyond.append_column("grade", pa.nulls(len(beyond), pa.int8())).cast(table.schema)]
+    )
 
 
-def _codes(ids: pa.ChunkedArray) -> Positions:
-    """Return a number for each id, equal for equal ids."""
-    codes: Positions = ids.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    return codes
+def _by_query(table: pa.Table, labelled: int) -> Iterator[_Query]:
+    """Yield the queries in order of their ids, documents in order of theirs; beyond the first `labelled` rows of
+    `table` lie the mined ones, which stay in order.
+    """
+    queries, rows = _ranks(table["query_id"]), np.arange(table.num_rows)
+    order = np.lexsort([np.where(rows < labelled, _ranks(table["document_id"]), len(rows) + rows), queries])
+    relevant = table["relevance"].to_numpy().astype(bool)
+    for places in np.split(order, np.flatnonzero(np.diff(queries[order])) + 1):
+        others = places[~relevant[places]]
+        yield _Query(places[relevant[places]], others[others < labelled], others[others >= labelled])
 
 
-def _pairs(queries: Sequence[tuple[Positions, Positions]]) -> Iterator[_Members]:
-    for relevant, other in queries:
-        yield from (([position], [1.0]) for position in relevant.tolist())
-        yield from (([position], [0.0]) for position in other.tolist())
+def _ranks(ids: pa.ChunkedArray) -> Positions:
+    """Return the place of each id among the distinct ones in order, equal for equal ids."""
+    encoded = ids.combine_chunks().dictionary_encode()
+    ranks = np.empty(len(encoded.dictionary), np.int64)
+    ranks[pc.array_sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(ranks))
+    found: Positions = ranks[encoded.indices.to_numpy()]
+    return found
 
 
 class _Fillers:
-    """Draws what a row holds beside the relevant documents: others of the query, then of other queries."""
+    """Draws what a row holds beside the relevant documents: of the query's own, mined, and of other queries."""
 
     def __init__(self, table: pa.Table, pool: Positions, settings: TrainingSettings) -> None:
         self.settings = settings
         self.random = np.random.default_rng(settings.seed)
         self._pool = pool
-        self._documents = _codes(table["document_id"])
+        self._documents = _ranks(table["document_id"])
 
-    def draw(self, relevant: Positions, other: Positions, most: int) -> list[int]:
-        """Return up to `most` of the query's `other` documents, filled up to `negatives` from other queries."""
-        drawn: list[int] = other[self.random.permutation(len(other))[:most]].tolist()
-        return drawn + self._of_other_queries(relevant, min(most, self.settings.negatives) - len(drawn))
+    def draw(self, query: _Query, most: int) -> list[int]:
+        """Return up to `most` of the query's other documents, at random, topped up to `negatives` with mined ones.
 
-    def _of_other_queries(self, relevant: Positions, count: int) -> list[int]:
-        """Return up to `count` distinct documents; fewer where the pool is all but the query's own."""
-        own = set(self._documents[relevant].tolist())
-        drawn = self._pool[self.random.integers(len(self._pool), size=4 * max(count, 0))].tolist()
-        found = {self._documents[position]: position for position in reversed(drawn)}
-        distinct = dict.fromkeys(self._documents[position] for position in drawn)
-        return [found[document] for document in distinct if document not in own][: max(count, 0)]
+        Where mining is always done, mined ones go in up to `most`.
+        """
+        drawn: list[int] = query.other[self.random.permutation(len(query.other))[:most]].tolist()
+        enough = most if self.settings.mining.when == "always" else min(most, self.settings.negatives)
+        drawn += query.mined[: max(0, enough - len(drawn))].tolist()
+        return drawn
+
+    def fill(self, drawn: list[int], query: _Query, most: int) -> list[int]:
+        """Return `drawn` and what lacks to `negatives`, of other queries; fewer where the pool is all but its own."""
+        lacking = max(0, min(most, self.settings.negatives) - len(drawn))
+        taken = {*self._documents[query.relevant].tolist(), *self._documents[drawn].tolist()}
+        found: list[int] = []
+        for place in self._pool[self.random.integers(len(self._pool), size=4 * lacking)].tolist():
+            document = int(self._documents[place])
+            if len(found) < lacking and document not in taken:
+                taken.add(document)
+                found.append(place)
+        return drawn + found
 
 
-def _lists(
-    queries: Sequence[tuple[Positions, Positions]], fillers: _Fillers, worth: npt.NDArray[np.float32]
-) -> Iterator[_Members]:
+def _pairs(queries: Sequence[_Query], fillers: _Fillers) -> Iterator[_Members]:
+    for query in queries:
+        yield from (([place], [1.0]) for place in query.relevant.tolist())
+        beyond = fillers.draw(query, len(query.other) + len(query.mined)) if len(query.relevant) else query.other
+        yield from (([place], [0.0]) for place in sorted(beyond))
+
+
+def _lists(queries: Sequence[_Query], fillers: _Fillers, worth: npt.NDArray[np.float32]) -> Iterator[_Members]:
     size = fillers.settings.list_size
-    for relevant, other in queries:
-        if len(relevant):
-            kept = relevant[fillers.random.permutation(len(relevant))[: size - 1]]
-            members = [*kept.tolist(), *fillers.draw(relevant, other, size - len(kept))]
-            own = len(kept) + min(len(other), size - len(kept))  # what fills up gains nothing here
-            yield members, [*worth[members[:own]].tolist(), *[0.0] * (len(members) - own)]
+    for query in queries:
+        if len(query.relevant):
+            kept = query.relevant[fillers.random.permutation(len(query.relevant))[: size - 1]].tolist()
+            known = kept + fillers.draw(query, size - len(kept))
+            members = kept + fillers.fill(known[len(kept) :], query, size - len(kept))
+            lent = len(members) - len(known)  # relevant to other queries, and worth nothing to this one
+            yield members, [*worth[known].tolist(), *[0.0] * lent]
 
 
-def _tuples(queries: Sequence[tuple[Positions, Positions]], fillers: _Fillers) -> Iterator[_Members]:
+def _tuples(queries: Sequence[_Query], fillers: _Fillers) -> Iterator[_Members]:
     count = fillers.settings.negatives
-    for relevant, other in queries:
-        for position in relevant.tolist():
-            negatives = fillers.draw(relevant, other, count)
+    for query in queries:
+        for place in query.relevant.tolist():
+            negatives = fillers.fill(fillers.draw(query, count), query, count)
             if len(negatives) == count:  # the loss needs the same columns in every row
-                yield [position, *negatives], [1.0] + [0.0] * count
+                yield [place, *negatives], [1.0] + [0.0] * count
 
 
 def _gains(table: pa.Table) -> npt.NDArray[np.float32]:

@@ -52,6 +52,7 @@ def _one_of_many(job: Job, outlet: Connection) -> None:
             job.output,
             lambda progress: speaker.say("progress", progress),
             job.store,
+            job.negatives,
         )
     except TrainingError as failure:
         speaker.say("failed", failure)

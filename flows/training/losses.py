@@ -52,7 +52,7 @@ class ListwiseLoss(nn.Module):
         """
         queries, lists = inputs
         pairs = [(query, document) for query, documents in zip(queries, lists, strict=True) for document in documents]
-        scores = self._scores(pairs, prompt, task).split([len(documents) for documents in lists])
+        scores = torch.split(self._scores(pairs, prompt, task), [len(documents) for documents in lists])
         losses = [self._of_list(score, gain.to(score)) for score, gain in zip(scores, labels, strict=True)]
         return torch.stack(losses).mean()
 

@@ -37,6 +37,7 @@ class Job:
     start_from: str | Path
     output: Path
     store: CheckpointStore | None
+    negatives: Path | None = None
 
 
 def train_together(job: Job, on_progress: Callable[[Progress], None]) -> TrainedModel:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from flows.contracts.model import TrainedModel
+from flows.contracts.negatives import NEGATIVES_SCHEMA
 from flows.contracts.snapshot import Snapshot
 from flows.evaluation import evaluate
 from flows.settings import TrainingSettings
@@ -41,6 +43,7 @@ def train(
     output: Path,
     on_progress: Callable[[Progress], None] = lambda _: None,
     checkpoints: CheckpointStore | None = None,
+    negatives: Path | None = None,
 ) -> TrainedModel:
     """Train a CrossEncoder on the training split and write the checkpoint that validates best to `output`.
 
@@ -58,6 +61,7 @@ def train(
         checkpoints: Where a training that was killed, or whose model could not be written or registered, is taken
             up, and where this one leaves its own, the last at its end: they are the caller's to discard. Without a
             store, every training begins anew. A checkpoint that cannot be written costs a warning.
+        negatives: Parquet file with documents that were mined for the queries (NEGATIVES_SCHEMA).
 
     Raises:
         EmptySplitError: the training or the validation split has nothing to offer.
@@ -70,8 +74,8 @@ def train(
     """
     with locked(output):
         if settings.processes > 1:
-            return _together(Job(snapshot.folder, settings, start_from, output, checkpoints), on_progress)
-        return fit(snapshot, settings, start_from, output, on_progress, checkpoints)
+            return _together(Job(snapshot.folder, settings, start_from, output, checkpoints, negatives), on_progress)
+        return fit(snapshot, settings, start_from, output, on_progress, checkpoints, negatives)
 
 
 def _together(job: Job, on_progress: Callable[[Progress], None]) -> TrainedModel:
@@ -107,9 +111,11 @@ def fit(
     output: Path,
     on_progress: Callable[[Progress], None],
     store: CheckpointStore | None,
+    negatives: Path | None = None,
 ) -> TrainedModel:
     """Train as one of the processes, or the only one; the first of them writes. See `train`."""
-    rows = training_rows(newest(snapshot.table("train"), settings.window_days), settings)
+    mined = None if negatives is None else pq.read_table(negatives, schema=NEGATIVES_SCHEMA)
+    rows = training_rows(newest(snapshot.table("train"), settings.window_days), settings, mined)
     validation = validation_lists(snapshot, settings)
 
     from transformers import set_seed

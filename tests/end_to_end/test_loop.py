@@ -1,5 +1,6 @@
 """The loop as a user runs it: from the README's commands to an answer over HTTP, and through a crash."""
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,13 @@ def survived(running: Machine) -> Machine:
     for process in worker_processes(running.home):
         process.kill()
     running.reranker("up")
-    run = running.run_deployment("lifecycle/local", "--param", "cause=person")
+    running.start_deployment(
+        "lifecycle/local", "--param", "cause=person", "--param", 'approval={"mode": "ask", "timeout_hours": 0.1}'
+    )
+    wait_for(lambda: bool(waiting(running)), "the question whether it may take over")
+    answer = {"name": "Grace", "answer": "yes", "reason": "it ranks the bright ones first"}
+    assert running.ask_prefect(f"/flow_runs/{waiting(running)[0]['id']}/resume", {"run_input": answer})
+    run = ended(running, "person")
     assert run["state"]["type"] == "COMPLETED", run["state"]
     return running
 
@@ -55,6 +62,25 @@ def test_finished_steps_are_not_repeated_and_nothing_is_registered_twice(survive
 def test_the_crashed_run_does_not_pretend_to_run(survived: Machine) -> None:
     states = {run["state"]["type"] for run in survived.flow_runs("lifecycle")}
     assert states == {"COMPLETED", "CRASHED"}
+
+
+def test_who_was_asked_stands_in_the_release_and_with_the_version(survived: Machine) -> None:
+    live = LocalProcessHost(
+        HostSettings(port=int(survived.environment["RERANKER_HOST__PORT"])), survived.home / "host"
+    ).current()
+    assert live is not None
+    assert live.approved_by == "Grace"
+    found = survived.ask_mlflow("/model-versions/get", name="reranker", version="1")["model_version"]
+    assert "by Grace on" in found["description"]
+    assert json.loads({tag["key"]: tag["value"] for tag in found["tags"]}["reranker.approval"])["by"] == "Grace"
+
+
+def test_every_end_is_told(survived: Machine) -> None:
+    def told() -> set[str]:
+        found = survived.ask_prefect("/artifacts/filter", {"artifacts": {"key": {"any_": ["notice"]}}})
+        return {end for artifact in found for end in ("Crashed", "promote for version 1") if end in artifact["data"]}
+
+    wait_for(lambda: told() == {"Crashed", "promote for version 1"}, "the notices of both runs")
 
 
 def test_the_champion_answers_better_than_words_in_common(survived: Machine) -> None:
@@ -176,6 +202,16 @@ def is_training(machine: Machine) -> bool:
         return False
     assert runs[0]["state"]["type"] not in {"COMPLETED", "FAILED", "CRASHED"}, runs[0]["state"]
     return machine.task_states(runs[0]["id"]).get("train_challenger") == "Running"
+
+
+def waiting(machine: Machine) -> list[dict[str, Any]]:
+    """Return the runs that wait for a person and have shown their form."""
+    found = [run for run in machine.flow_runs("promote") if run["state"]["type"] == "PAUSED"]
+    inputs = [
+        machine.ask_prefect(f"/flow_runs/{run['id']}/input/filter", {"prefix": "paused", "limit": 10})
+        for run in found
+    ]
+    return [run for run, shown in zip(found, inputs, strict=True) if len(shown) == 2]
 
 
 def ended(machine: Machine, cause: str) -> dict[str, Any]:

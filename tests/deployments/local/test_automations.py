@@ -1,5 +1,6 @@
 """Automations on a real Prefect server: made once, kept right, the user's switch left alone."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from deployments.local.automations import TRIGGERS, register_automations
+from deployments.local.automations import NOTICE, TRIGGERS, register_automations
 from flows.settings import TriggerSettings
 
 pytestmark = pytest.mark.slow
@@ -42,8 +43,8 @@ def deployment(api: httpx.Client) -> str:
     return deploy(api)
 
 
-def deploy(api: httpx.Client) -> str:
-    flow = api.post("/flows/", json={"name": "lifecycle"}).raise_for_status().json()["id"]
+def deploy(api: httpx.Client, name: str = "lifecycle") -> str:
+    flow = api.post("/flows/", json={"name": name}).raise_for_status().json()["id"]
     made = api.post("/deployments/", json={"name": "local", "flow_id": flow, "version": str(uuid4())})
     return str(made.raise_for_status().json()["id"])
 
@@ -114,3 +115,35 @@ def test_a_trigger_that_is_turned_off_is_taken_away_and_comes_back(api: httpx.Cl
 def test_without_the_lifecycle_there_is_nothing_to_trigger(api: httpx.Client) -> None:
     register_automations(api, TriggerSettings())
     assert set(automations(api)) == {LOST}
+
+
+def test_the_end_of_a_lifecycle_starts_the_notice_of_it(api: httpx.Client) -> None:
+    deployment = deploy(api, "notify")
+    register_automations(api, TriggerSettings())
+    assert set(automations(api)) == {LOST, NOTICE}
+    for end, told in (("Completed", True), ("NotStarted", False), ("Crashed", True)):
+        run = ended(api, "lifecycle", end)
+        assert told_of(api, deployment, run, patience=20 if told else 3) is told, end
+    assert not told_of(api, deployment, ended(api, "train", "Failed"), patience=3)
+
+
+def ended(api: httpx.Client, name: str, end: str) -> str:
+    """Let a run of that flow end so; return its id."""
+    flow = api.post("/flows/", json={"name": name}).raise_for_status().json()["id"]
+    run = str(api.post("/flow_runs/", json={"flow_id": flow}).raise_for_status().json()["id"])
+    kind = "COMPLETED" if end == "NotStarted" else end.upper()
+    for state in ({"type": "RUNNING"}, {"type": kind, "name": end}):
+        api.post(f"/flow_runs/{run}/set_state", json={"state": state, "force": True}).raise_for_status()
+    return run
+
+
+def told_of(api: httpx.Client, deployment: str, run: str, patience: float) -> bool:
+    """Whether the deployment was started with that run as its parameter."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        body = {"deployments": {"id": {"any_": [deployment]}}}
+        found = api.post("/flow_runs/filter", json=body).raise_for_status().json()
+        if any(started["parameters"] == {"run": run} for started in found):
+            return True
+        time.sleep(0.3)
+    return False

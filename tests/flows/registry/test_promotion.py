@@ -102,17 +102,18 @@ def die_after(monkeypatch, client, calls):
         monkeypatch.setattr(client, name, dying(getattr(client, name)))
 
 
-@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+@pytest.mark.parametrize("calls", [1, 2, 3, 4, 5])
 def test_killed_in_the_middle_of_a_promotion(three, uri, monkeypatch, calls):
-    """Previous, champion, verdict, challenger: after each there is a champion, and repeating completes it."""
+    """Replaced, previous, champion, verdict, challenger: each leaves a champion, and repeating completes it."""
     three.promote(1)
     dying = Registry(RegistrySettings(), uri)
     die_after(monkeypatch, dying._client, calls)
     with pytest.raises(Killed):
         dying.promote(3)
-    assert state(three)["champion"] == (1 if calls == 1 else 3)
+    assert state(three)["champion"] == (1 if calls <= 2 else 3)
     three.promote(3)
     assert state(three) == {"champion": 3, "challenger": None, "previous": 1}
+    assert three.version(3).replaced == 1
 
 
 @given(judgements=st.lists(st.tuples(st.sampled_from(["promote", "reject"]), st.integers(1, 3)), max_size=6))

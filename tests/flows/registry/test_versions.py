@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -59,15 +60,21 @@ def test_two_processes_at_once_still_make_one_version(registry, uri, trained, mo
     assert [v.version for v in registry.versions()] == [1]
 
 
-def test_evidence_is_kept_beside_the_version_and_can_grow(registry, trained):
+def test_evidence_is_kept_beside_the_version_and_can_grow(registry, trained, tmp_path):
     scores = pd.DataFrame({"query_id": ["a", "b"], "ndcg@10": [0.5, 1.0]})
     registry.register(trained(), METRICS, {"challenger.parquet": scores})
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"PNG")
     registry.attach(1, {"incumbent.parquet": scores * 2, "decision.json": '{"verdict": "promote"}'})
+    registry.attach(1, {"report/picture.png": picture})
     pd.testing.assert_frame_equal(registry.evidence(1, "challenger.parquet"), scores)
     pd.testing.assert_frame_equal(registry.evidence(1, "incumbent.parquet"), scores * 2)
     run_id = registry.version(1).run_id
     kept = {file.path for file in registry._client.list_artifacts(run_id, "evaluation")}
-    assert kept == {f"evaluation/{name}" for name in ("challenger.parquet", "incumbent.parquet", "decision.json")}
+    files = ("challenger.parquet", "incumbent.parquet", "decision.json", "report")
+    assert kept == {f"evaluation/{name}" for name in files}
+    path = registry._client.download_artifacts(run_id, "evaluation/report/picture.png", str(tmp_path))
+    assert Path(path).read_bytes() == b"PNG"
 
 
 def test_facts_of_its_life_become_tags_and_the_newest_wins(registry, uri, trained):
@@ -93,7 +100,7 @@ def test_a_fetched_model_is_the_trained_one_with_what_serving_must_know(registry
     assert fetched_files == trained_files
     assert (about["max_length"], about["score_transform"]) == (32, "sigmoid")
     assert (about["digest"], about["snapshot"], about["metrics"]) == (model.digest, model.snapshot, METRICS)
-    assert registry.about(1).model_dump() == about
+    assert registry.about(1).model_dump(mode="json") == about
 
 
 def test_fetching_again_downloads_nothing(registry, trained, tmp_path, monkeypatch):
