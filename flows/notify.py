@@ -79,10 +79,10 @@ def _outcome(state: State[Outcome] | None) -> Outcome | None:
     if state is None or not state.is_completed():
         return None
     try:
-        found = state.result()
+        found: object = state.result()
+        return None if found is None else Outcome.model_validate(found)  # it was kept as JSON
     except (MissingResult, FileNotFoundError, ValueError):  # gone from the storage, or never was there
         return None
-    return found if isinstance(found, Outcome) else None
 
 
 def _versions(outcome: Outcome | None) -> tuple[Side | None, Side | None]:

@@ -1,9 +1,7 @@
 """What a model costs to run: latency, memory and size, measured side by side."""
 
-import gc
-import multiprocessing
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,20 +9,11 @@ import numpy as np
 
 from flows.contracts.scorer import Scorer
 from flows.gate.contender import Costs
-
-Open = Callable[[], Scorer]
-"""Opens a model. It is sent to another process, so it must be a module's function, or a `partial` of one."""
+from flows.gate.growth import Lists, Open, memory_growth
 
 LISTS = 30
 ROUNDS = 5
 WARM_UP = 3
-
-
-class Lists(NamedTuple):
-    """What is scored: one entry a list."""
-
-    queries: Sequence[str]
-    documents: Sequence[Sequence[str]]
 
 
 class Model(NamedTuple):
@@ -52,7 +41,7 @@ def measure_costs(models: Mapping[str, Model], lists: Lists, rounds: int = ROUND
     """
     if not lists.queries:
         raise ValueError("There are no lists to score: the split is empty.")
-    memory = {name: _memory(model.open, lists) for name, model in models.items()}
+    memory = {name: memory_growth(model.open, lists) for name, model in models.items()}
     latency = _latencies({name: model.open() for name, model in models.items()}, lists, rounds)
     return {
         name: Costs(latency_ms=latency[name], memory_bytes=memory[name], artifact_bytes=_size(model.folder))
@@ -96,24 +85,6 @@ def _latencies(scorers: Mapping[str, Scorer], lists: Lists, rounds: int) -> dict
                 scorers[name].score([query] * len(candidates), candidates)
                 taken[name][turn, place] = time.perf_counter() - start
     return {name: 1_000 * float(np.median(np.percentile(each, 95, axis=1))) for name, each in taken.items()}
-
-
-def _memory(open_model: Open, lists: Lists) -> int:
-    """Return by how many bytes a fresh process grows; raises what opening or scoring raises there."""
-    with multiprocessing.get_context("spawn").Pool(1) as process:
-        return int(process.apply(_growth, (open_model, lists)))
-
-
-def _growth(open_model: Open, lists: Lists) -> int:
-    import psutil
-
-    own = psutil.Process()
-    gc.collect()
-    before = own.memory_info().rss
-    scorer = open_model()
-    for query, candidates in zip(lists.queries, lists.documents, strict=True):
-        scorer.score([query] * len(candidates), candidates)
-    return max(0, int(own.memory_info().rss) - int(before))
 
 
 def _size(folder: Path) -> int:

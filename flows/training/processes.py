@@ -26,6 +26,7 @@ Kind = Literal["progress", "log", "trained", "failed", "lost"]
 """What a message of the processes is."""
 
 _STOPPING_SECONDS = 30
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ def train_together(job: Job, on_progress: Callable[[Progress], None]) -> Trained
     """
     inbox, outlet = multiprocessing.Pipe(duplex=False)
     program = [sys.executable, "-m", "flows.training.launcher", str(outlet.fileno())]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # Not all of `sys.path`: in a flow's process that holds the folder `flows`, whose `packaging` would hide another.
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path}
     with subprocess.Popen(  # noqa: S603 - our own program
         program, stdin=subprocess.PIPE, pass_fds=[outlet.fileno()], env=environment
     ) as launcher:

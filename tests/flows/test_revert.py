@@ -82,8 +82,8 @@ def test_the_loop_does_not_undo_a_revert(registry: Registry) -> None:
     revert(name="Ada", reason="worse", serve=False)
     snapshot = registry.version(2).snapshot
     known = train(snapshot=snapshot, training=TRAINING)
-    assert known == 2  # nothing else would come of training again
-    judgement = promote(versions=[known])
+    assert known == [2]  # nothing else would come of training again
+    judgement = promote(versions=known)
     assert (judgement.verdict, judgement.champion) == ("taken back", 1)
     assert champion(registry) == 1
 
@@ -91,14 +91,14 @@ def test_the_loop_does_not_undo_a_revert(registry: Registry) -> None:
 def test_from_another_champion_a_new_challenger_is_trained(registry: Registry, reranker: Path) -> None:
     snapshot = registry.version(2).snapshot
     revert(name="Ada", reason="worse", serve=False)
-    assert find_registered.fn(snapshot, TRAINING) == 2
+    assert find_registered.fn(snapshot, TRAINING.digest(), True) == 2
     third = trained(reranker, frozen(reranker), "12" * 32).model_copy(update={"snapshot": "ef" * 32})
     registry.promote(registry.register(third, {}).version)
-    assert find_registered.fn(snapshot, TRAINING) == 1  # the older one, which was not taken back
-    assert find_registered.fn(snapshot, TRAINING.model_copy(update={"seed": 99})) is None
+    assert find_registered.fn(snapshot, TRAINING.digest(), True) == 1  # the older one, which was not taken back
+    assert find_registered.fn(snapshot, TRAINING.model_copy(update={"seed": 99}).digest(), True) is None
 
 
 def test_without_a_former_champion_the_run_fails_and_says_why(registry: Registry) -> None:
-    with pytest.raises(RegistryError, match=r"[Vv]ersion 9"):
+    with pytest.raises(RegistryError, match=r"version=9\) not found"):
         revert(name="Ada", reason="worse", version=9, serve=False)
     assert champion(registry) == 2

@@ -17,6 +17,7 @@ from pathlib import Path
 from flows.contracts.snapshot import Snapshot
 from flows.settings import TrainingSettings
 from tests.benchmarks.quality import data, report
+from tests.benchmarks.quality.plain import MAX_LENGTH
 from tests.benchmarks.quality.trained import Run, plain, recipe, retrievers
 
 SETS = {"wikiqa": data.wikiqa, "semeval": data.semeval}
@@ -58,7 +59,7 @@ def _contenders(name: str, snapshot: Snapshot, asked: argparse.Namespace, work: 
         yield beside
         assert beside.seconds is not None
         for ranker, changes in {report.RECIPE: {}, **asked.also}.items():
-            settings = TrainingSettings(**{"max_length": 160, **changes}, seed=seed)
+            settings = TrainingSettings.model_validate({"max_length": MAX_LENGTH, **changes, "seed": seed})
             yield recipe(name, ranker, snapshot, START, settings, work, beside.seconds)
 
 

@@ -1,6 +1,7 @@
 """Measure what training costs.
 
     python -m tests.benchmarks.training memory [--pairs N] [--steps N] [--loss LOSS ...] [--json FILE]
+    python -m tests.benchmarks.training throughput --semeval FILE --wikiqa FILE [--queries N] [--rounds N]
 
 Prints a table, writes JSON, and ends with status 1 when a promise is not kept.
 """
@@ -14,47 +15,79 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.training import memory
+from tests.benchmarks.quality import data
+from tests.benchmarks.training import memory, throughput
 
 LOSSES = ("listwise", "cached-mnrl", "bce")
+SETS = {"wikiqa": data.wikiqa, "semeval": data.semeval}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare, measure, report."""
     asked = _arguments(arguments)
     with tempfile.TemporaryDirectory(prefix="training-") as work:
-        print(f"memory: freezing {asked.pairs:,} pairs", file=sys.stderr, flush=True)
-        snapshot = memory.prepare(Path(work), asked.pairs)
-        found = []
-        for loss in asked.loss:
-            print(f"memory: {loss}", file=sys.stderr, flush=True)
-            found.append(memory.measure(snapshot, loss, asked.steps))
-    kept = all(line["peak_gb"] < memory.LIMIT_GB for line in found)
+        found, kept = (_memory if asked.part == "memory" else _throughput)(asked, Path(work))
+    if not found:
+        print("SKIPPED: throughput, for neither --semeval FILE nor --wikiqa FILE was given", file=sys.stderr)
+        return 2
     _show(found)
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    document = {"part": "memory", "limit_gb": memory.LIMIT_GB, "kept": kept, "cores": os.cpu_count(), "lines": found}
-    asked.json.write_text(json.dumps(document, indent=1))
-    print(f"written to {asked.json}")
+    print("kept" if kept else "NOT KEPT", "-", _promise(asked.part))
+    path = asked.json or Path(f"build/training-{asked.part}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"part": asked.part, "kept": kept, "cores": os.cpu_count(), "lines": found}, indent=1))
+    print(f"written to {path}")
     return 0 if kept else 1
 
 
+def _memory(asked: argparse.Namespace, work: Path) -> tuple[list[dict[str, Any]], bool]:
+    print(f"memory: freezing {asked.pairs:,} pairs", file=sys.stderr, flush=True)
+    snapshot = memory.prepare(work, asked.pairs)
+    found = []
+    for loss in asked.loss:
+        print(f"memory: {loss}", file=sys.stderr, flush=True)
+        found.append(memory.measure(snapshot, loss, asked.steps))
+    return found, all(line["peak_gb"] < memory.LIMIT_GB for line in found)
+
+
+def _throughput(asked: argparse.Namespace, work: Path) -> tuple[list[dict[str, Any]], bool]:
+    found = []
+    for name, make in SETS.items():
+        file = getattr(asked, name)
+        if file is not None:
+            few = work / f"{name}-few"
+            few.mkdir()
+            lines = throughput.measure(make(file, work), few, asked.queries, asked.rounds)
+            found += [{"data": name, **line} for line in lines]
+    return found, all(line["ratio"] >= throughput.TIMES for line in found if line["beside"] == "plain")
+
+
+def _promise(part: str) -> str:
+    if part == "memory":
+        return f"less than {memory.LIMIT_GB:g} GB resident"
+    return f"at least {throughput.TIMES:g} times the plain trainer's pairs a second"
+
+
 def _show(found: Sequence[dict[str, Any]]) -> None:
-    print("loss         pairs      rows  steps  peak GB  of it libraries  first step after")
-    for line in found:
-        print(
-            f"{line['loss']:11} {line['pairs']:>9,} {line['rows']:>9,} {line['steps']:>4} {line['peak_gb']:>8.2f} "
-            f"{line['libraries_gb']:>13.2f} {line['first_step_s']:>15.0f} s"
-        )
-    print(f"limit: {memory.LIMIT_GB:g} GB resident")
+    def cell(value: object) -> str:
+        return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+    rows = [list(found[0]), *([cell(value) for value in line.values()] for line in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.training")
-    parser.add_argument("part", choices=["memory"])
+    parser.add_argument("part", choices=["memory", "throughput"])
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--loss", nargs="+", choices=LOSSES, default=list(LOSSES))
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/training-memory.json"))
+    for name in SETS:
+        parser.add_argument(f"--{name}", type=Path, help="Parquet file of the labelled pairs")
+    parser.add_argument("--queries", type=int, default=120, help="whose pairs are trained on once a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
     return parser.parse_args(arguments)
 
 

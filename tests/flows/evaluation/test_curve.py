@@ -89,7 +89,7 @@ def test_the_interval_covers_the_mean_and_narrows_with_queries(seed: int) -> Non
     assert widths[1] < widths[0] / 5
 
 
-def test_a_ranker_that_was_judged_becomes_a_point(tmp_path: Path) -> None:
+def test_a_ranker_that_was_judged_becomes_a_point() -> None:
     table = pa.Table.from_pylist(
         [
             {
@@ -104,8 +104,6 @@ def test_a_ranker_that_was_judged_becomes_a_point(tmp_path: Path) -> None:
             for d in range(3)
         ]
     )
-    (tmp_path / "model.safetensors").write_bytes(b"12345")
-    (tmp_path / "tokenizer.json").write_bytes(b"not weights")
 
     class Longest:
         name = "longest"
@@ -114,7 +112,7 @@ def test_a_ranker_that_was_judged_becomes_a_point(tmp_path: Path) -> None:
             return np.array([len(document) for document in documents], np.float32)
 
     third = 1 / np.log2(4)  # the relevant one is the shortest
-    point = Point.of(evaluate(table, Longest()), 1.5, tmp_path)
+    point = Point.of(evaluate(table, Longest()), 1.5, 5)
     assert (point.name, point.latency_ms, point.bytes) == ("longest", 1.5, 5)
     assert point.ndcg == pytest.approx(third)
     assert point.low == pytest.approx(third) == point.high

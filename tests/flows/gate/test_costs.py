@@ -1,7 +1,9 @@
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+import flows
 from flows.gate import GateError, Lists, Model, measure_costs, usual_lists
 from tests.flows.gate.scorers import Slow, broken, write
 
@@ -20,6 +22,11 @@ def test_latency_memory_and_size_are_measured_side_by_side(tmp_path):
     assert found["large"].latency_ms >= 8
     assert found["large"].latency_ms > found["small"].latency_ms
     assert 90e6 < found["large"].memory_bytes - found["small"].memory_bytes < 130e6
+
+
+def test_a_flows_own_path_hides_no_library(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(flows.__file__).parent))  # as Prefect does
+    assert measure_costs({"one": Model(partial(Slow, 0.0), write(tmp_path / "one", 1))}, LISTS, rounds=1)
 
 
 def test_a_model_that_cannot_be_opened_says_so(tmp_path):

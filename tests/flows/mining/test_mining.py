@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from flows.contracts.negatives import NEGATIVES_SCHEMA
 from flows.contracts.pair import text_id
 from flows.contracts.snapshot import SNAPSHOT_SCHEMA
-from flows.mining import mine
+from flows.mining import is_needed, mine
 from flows.retrieval import RetrievalError, open_retriever
 from flows.settings import MiningSettings, RetrievalSettings
 
@@ -264,3 +264,20 @@ def test_what_holds_of_every_table(
         positives = sum(relevance for (asked, _), relevance in train.items() if asked == query)
         assert kinds["mined"] <= mined * positives
         assert kinds["mined"] + kinds["random"] <= (mined + random) * positives
+
+
+@pytest.mark.parametrize(
+    ("labels", "needed"),
+    [
+        ([("1", "2", 1, "train"), ("1", "3", 0, "train"), ("1", "4", 0, "train")], False),
+        ([("1", "2", 1, "train"), ("1", "3", 0, "train")], True),
+        ([("1", "3", 0, "train")], False),  # nothing to learn from, so nothing to add
+        ([], False),
+    ],
+)
+def test_mining_is_needed_where_a_query_is_thin(labels: list[Label], needed: bool) -> None:
+    table = snapshot(labels)
+    assert is_needed(table, 2, MiningSettings()) is needed
+    assert is_needed(table, 2, MiningSettings(when="always")) is bool(labels)
+    assert not is_needed(table, 2, MiningSettings(when="never"))
+    assert not is_needed(table, 2, MiningSettings(mined=0, random=0))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from flows.evaluation import evaluate
-from flows.gate import Contender
+from flows.gate import JUDGED, Contender
 from flows.packaging import ExportDiffers, Victory, export, victory
 from flows.settings import GateSettings, PackagingSettings
 from flows.training import CrossEncoderScorer
@@ -71,7 +71,7 @@ def test_an_engine_that_loses_is_passed_over_and_where_all_lose_nothing_is_packa
     )
     pairs = snapshot(tmp_path / "pairs", QUERIES)
     own = evaluate(pairs.table("test"), CrossEncoderScorer(trained(), bf16=False)).per_query
-    won = Damaging(Contender("version 0", own - 0.05), GATE, "5" * 64)
+    won = Damaging(Contender("version 0", own[list(JUDGED)] - 0.05), GATE, "5" * 64)
     model = export(trained(), tmp_path / "export", version(1), settings, pairs, victory=won)
     assert model.manifest.engine.name == "onnxruntime-fp32"
     assert "does not beat version 0" in verdicts(model)["onnxruntime-int8"]

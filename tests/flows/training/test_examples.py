@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.contracts.negatives import NEGATIVES_SCHEMA
 from flows.contracts.snapshot import SNAPSHOT_SCHEMA
-from flows.settings import TrainingSettings
+from flows.settings import MiningSettings, TrainingSettings
 from flows.training.examples import training_rows
 
 Labels = list[tuple[int, int | None]]
@@ -89,3 +90,47 @@ def test_the_same_seed_draws_the_same(loss: str) -> None:
     )
     assert one == again
     assert one != other
+
+
+def mined(per_query: list[int]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "query_id": f"q{i:02}",
+                "document_id": f"m{i:02}-{j:02}",
+                "query": f"query {i}",
+                "document": f"mined {i} {j}",
+                "kind": kind,
+                "similarity": 1.0 - j / 10,
+            }
+            for i, count in enumerate(per_query)
+            for j, kind in enumerate(["labelled", *["mined"] * count])
+        ],
+        NEGATIVES_SCHEMA,
+    )
+
+
+@pytest.mark.parametrize("loss", ["listwise", "lambda", "cached-mnrl", "bce"])
+def test_thin_queries_are_topped_up_with_mined_documents_in_their_order(loss: str) -> None:
+    queries: list[Labels] = [[(1, None), (0, None)], [(1, None)] + [(0, None)] * 5]
+    settings = TrainingSettings.model_validate({"loss": loss, "negatives": 3})
+    taken: dict[str, list[str]] = {"query 0": [], "query 1": []}
+    for row in training_rows(table(queries), settings, mined([5, 5])):
+        texts = row.get("documents") or [text for name, text in row.items() if name not in ("query", "label")]
+        taken[row["query"]] += [text for text in texts if text.startswith("mined")]
+        for text, label in zip(texts, row.get("labels", [row.get("label")]), strict=False):
+            assert not text.startswith("mined") or not label
+    assert taken == {"query 0": ["mined 0 1", "mined 0 2"], "query 1": []}
+
+
+def test_where_mining_is_always_done_lists_are_filled_with_mined_documents() -> None:
+    settings = TrainingSettings(list_size=6, mining=MiningSettings(when="always"))
+    (row, *_) = training_rows(table([[(1, None), (0, None)], [(1, None), (0, None)]]), settings, mined([9, 0]))
+    assert row["documents"] == ["document 0 0", "document 0 1", *(f"mined 0 {j}" for j in range(1, 5))]
+
+
+def test_rivals_share_everything_but_the_loss() -> None:
+    recipes = TrainingSettings(loss="lambda", rivals=("bce", "lambda", "listwise")).recipes()
+    assert [recipe.loss for recipe in recipes] == ["lambda", "bce", "listwise"]
+    assert recipes[0].digest() == TrainingSettings(loss="lambda").digest()
+    assert len({recipe.digest() for recipe in recipes}) == 3

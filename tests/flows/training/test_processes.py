@@ -6,6 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
+import flows
 from flows.contracts.snapshot import Snapshot
 from flows.settings import TrainingSettings
 from flows.training import DivergedError, LocalCheckpoints, LostProcessError, Progress, train
@@ -26,8 +27,14 @@ def together(alone: TrainingSettings) -> TrainingSettings:
 
 
 def test_two_processes_learn_like_one_with_the_doubled_batch(
-    snapshot: Snapshot, alone: TrainingSettings, together: TrainingSettings, base_model: Path, tmp_path: Path
+    snapshot: Snapshot,
+    alone: TrainingSettings,
+    together: TrainingSettings,
+    base_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.syspath_prepend(str(Path(flows.__file__).parent))  # as Prefect does; it must hide no library
     of_one: list[Progress] = []
     of_two: list[Progress] = []
 

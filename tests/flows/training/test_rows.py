@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.contracts.snapshot import SNAPSHOT_SCHEMA
 from flows.settings import TrainingSettings
 from flows.training import loading
 from flows.training.batches import LengthGroupedBatchSampler
@@ -26,30 +27,13 @@ def table(labels: list[list[bool]], chunk: int = 5) -> pa.Table:
             "query": f"query {q}" + "?" * q,
             "document": f"document {d} of {q} is {'good' if relevant else 'bad'}" + "." * d,
             "relevance": int(relevant),
+            "grade": None,
         }
         for q, documents in enumerate(labels)
         for d, relevant in enumerate(documents)
     ][::-1]
-    whole = pa.Table.from_pylist(rows)
+    whole = pa.Table.from_pylist(rows, pa.schema([SNAPSHOT_SCHEMA.field(name) for name in rows[0]]))
     return pa.concat_tables([whole.slice(start, chunk) for start in range(0, len(rows), chunk)])
-
-
-@given(LABELS, st.integers(1, 4))
-def test_a_list_is_a_relevant_document_and_others_of_its_query_or_relevant_ones_of_other_queries(
-    labels: list[list[bool]], negatives: int
-) -> None:
-    rows = training_rows(table(labels), TrainingSettings(loss="listwise", negatives=negatives))
-
-    assert len(rows) == sum(map(sum, labels))
-    for row in rows:
-        number = int(row["query"].split()[1].rstrip("?"))
-        first, *others = row["documents"]
-        assert f"of {number} is good" in first
-        assert row["labels"] == [1.0] + [0.0] * len(others)
-        assert len(set(row["documents"])) == len(row["documents"]) <= negatives + 1
-        own = [other for other in others if f"of {number} is bad" in other]
-        assert len(own) == min(negatives, labels[number].count(False))
-        assert all("is good" in other and f"of {number} is" not in other for other in others if other not in own)
 
 
 @given(LABELS)
