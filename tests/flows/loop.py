@@ -28,7 +28,7 @@ CANDIDATES = 6
 START = datetime.now(UTC) - timedelta(days=20)
 
 
-def opinionated(raw: Path, saved: Path, seed: int) -> Path:
+def opinionated(raw: Path, saved: Path, seed: int, layers: int = 1) -> Path:
     """Save a CrossEncoder with an opinion on every pair, which nobody taught it, to `saved`."""
     import torch
     from sentence_transformers import CrossEncoder
@@ -41,7 +41,7 @@ def opinionated(raw: Path, saved: Path, seed: int) -> Path:
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,
-        num_hidden_layers=1,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
