@@ -156,7 +156,7 @@ class TrainingSettings(Section):
     )
     epochs: float = Field(2.0, gt=0, description="Passes over what is learned from.")
     max_minutes: float = Field(30, gt=0, description="Training stops in order when this has passed.")
-    batch_size: int = Field(8, ge=2, description="Queries a step; pairs a step for bce.")
+    batch_size: int = Field(32, ge=2, description="Query-document pairs a step, about: lists stay whole.")
     list_size: int = Field(
         12, ge=2, description="Documents of a query in one list at most, relevant ones first; listwise and lambda."
     )
@@ -228,7 +228,7 @@ class StudentSettings(Section):
     teacher_minutes: float = Field(20, gt=0, description="The teacher's scoring ends in order when this has passed.")
     epochs: float = Field(3.0, gt=0, description="Passes over what the teacher has scored.")
     max_minutes: float = Field(30, gt=0, description="Training of each student stops in order when this has passed.")
-    batch_size: int = Field(8, ge=2, description="Lists a step; for mse, as many pairs as they hold.")
+    batch_size: int = Field(64, ge=2, description="Query-document pairs a step, about: lists stay whole.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak, after warm-up.")
 
     @model_validator(mode="after")

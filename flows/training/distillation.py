@@ -106,13 +106,12 @@ def student_configuration(
 
 
 def _recipe(settings: StudentSettings, training: TrainingSettings, max_length: int) -> TrainingSettings:
-    """Return `training` with what `settings` say; a step has about as many pairs whatever the loss."""
-    rows = {"listwise": 1.0, "margin-mse": settings.list_size / 2, "mse": settings.list_size}[settings.loss]
+    """Return `training` with what `settings` say."""
     return training.model_copy(
         update={
             "epochs": settings.epochs,
             "max_minutes": settings.max_minutes,
-            "batch_size": round(settings.batch_size * rows),
+            "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate,
             "max_length": max_length,
             "processes": 1,

@@ -217,7 +217,9 @@ def _prepare(
     from flows.training.watch import Watch
 
     model, rows, settings = course.model, course.rows, course.settings
-    at_once = settings.batch_size * ranks()
+    together = max(2, round(settings.batch_size * len(rows) / rows.pairs))  # one alone has no negatives in its batch
+    at_once = together * ranks()
+    arguments.per_device_train_batch_size = together
     steps = max(1, math.ceil(settings.epochs * math.ceil(len(rows) / at_once)))
     arguments.max_steps = steps
     scorer = CrossEncoderScorer(model, "checkpoint", bf16=settings.bf16)
@@ -248,8 +250,7 @@ def trainer_arguments(settings: TrainingSettings, output: Path) -> "CrossEncoder
     on_cpu = best_device() == "cpu"
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(_working(output)),
-        max_steps=1,  # until the rows are counted
-        per_device_train_batch_size=settings.batch_size,
+        max_steps=1,  # until the rows are counted, as is the batch size
         learning_rate=settings.learning_rate,
         weight_decay=0.01,
         bf16=settings.bf16 and has_bf16(),

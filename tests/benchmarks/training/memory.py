@@ -6,12 +6,12 @@ prints what it took as JSON.
 """
 
 import json
-import math
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,32 +68,33 @@ def _peak() -> float:
     return int(line.split()[1]) * KILO / 1e9
 
 
+class _Enough(Exception):
+    """So many steps were asked for."""
+
+
 def main() -> None:
     """Train, and print the peak of resident memory before the libraries, with them, and in the end."""
     folder, model, loss, steps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     from sentence_transformers.cross_encoder import CrossEncoderTrainer  # noqa: F401 - what the libraries alone take
 
-    from flows.training import train
+    from flows.training import Progress, train
 
     libraries = _peak()
     snapshot, begun, first_step = Snapshot(folder), time.perf_counter(), 0.0
 
-    def on_progress(_: object) -> None:
+    def on_progress(progress: Progress) -> None:
         nonlocal first_step
         first_step = first_step or time.perf_counter() - begun
+        if progress.step == steps:
+            raise _Enough
 
     settings = TrainingSettings(loss=loss, max_length=48, validations=1)  # type: ignore[arg-type]
-    counts = snapshot.manifest.splits["train"]
-    rows = counts.pairs if loss == "bce" else counts.positives
-    epochs = (steps - 0.5) / math.ceil(rows / settings.batch_size)
-    with tempfile.TemporaryDirectory(prefix="memory-") as work:
-        settings = settings.model_copy(update={"epochs": epochs})
-        trained = train(snapshot, settings, model, Path(work) / "trained", on_progress)
+    with tempfile.TemporaryDirectory(prefix="memory-") as work, suppress(_Enough):
+        train(snapshot, settings, model, Path(work) / "trained", on_progress)
     found = {
         "loss": loss,
         "pairs": sum(side.pairs for side in snapshot.manifest.splits.values()),
-        "rows": rows,
-        "steps": trained.steps,
+        "steps": steps,
         "peak_gb": _peak(),
         "libraries_gb": libraries,
         "first_step_s": first_step,

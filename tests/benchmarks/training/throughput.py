@@ -70,10 +70,12 @@ def _some(snapshot: Snapshot, work: Path, queries: int) -> Snapshot:
 
 
 def _ours(snapshot: Snapshot, loss: str, batch: int) -> float:
+    counts = snapshot.manifest.splits["train"]
+    pairs = batch if loss == "bce" else round(batch * counts.pairs / counts.queries)
     settings = TrainingSettings.model_validate(
         {
             "loss": loss,
-            "batch_size": batch,
+            "batch_size": pairs,
             "max_length": MAX_LENGTH,
             "epochs": 1,
             "validations": 1,

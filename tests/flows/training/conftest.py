@@ -80,5 +80,12 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 @pytest.fixture
 def settings() -> TrainingSettings:
     return TrainingSettings(
-        epochs=1, batch_size=8, negatives=2, in_batch_negatives=1, learning_rate=1e-3, max_length=32, validations=2
+        epochs=1,
+        batch_size=24,
+        list_size=3,
+        negatives=2,
+        in_batch_negatives=1,
+        learning_rate=1e-3,
+        max_length=32,
+        validations=2,
     )

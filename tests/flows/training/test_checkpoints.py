@@ -51,7 +51,8 @@ def often() -> TrainingSettings:
     """A checkpoint after every third step."""
     return TrainingSettings(
         epochs=4,
-        batch_size=8,
+        batch_size=24,
+        list_size=3,
         negatives=2,
         learning_rate=1e-3,
         max_length=32,

@@ -22,7 +22,7 @@ from flows.training.model import digest, open_model, save_model
 from flows.training.student import make_student
 
 SETTINGS = StudentSettings(
-    list_size=4, retrieved_documents=2, random_documents=1, epochs=2, batch_size=8, learning_rate=2e-3
+    list_size=4, retrieved_documents=2, random_documents=1, epochs=2, batch_size=32, learning_rate=2e-3
 )
 
 

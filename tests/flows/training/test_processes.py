@@ -23,7 +23,7 @@ def alone(settings: TrainingSettings) -> TrainingSettings:
 @pytest.fixture
 def together(alone: TrainingSettings) -> TrainingSettings:
     """Two with batches of 4."""
-    return alone.model_copy(update={"processes": 2, "batch_size": 4})
+    return alone.model_copy(update={"processes": 2, "batch_size": 12})
 
 
 def test_two_processes_learn_like_one_with_the_doubled_batch(
