@@ -29,7 +29,7 @@ def measure_costs(models: Mapping[str, Model], lists: Lists, rounds: int = ROUND
 
     Memory is by how much a fresh process of its own grows that opens the model and scores the lists, libraries
     included. For the latency all models are open in this process and take turns at each list, so that what else the
-    host does falls on all alike; it is the median over the rounds of the 95th percentile over the lists.
+    host does falls on all alike; it is the 95th percentile over the lists of each one's median over the rounds.
 
     Args:
         models: By name; incumbent and challengers together, since only figures of one call compare.
@@ -84,7 +84,7 @@ def _latencies(scorers: Mapping[str, Scorer], lists: Lists, rounds: int) -> dict
                 start = time.perf_counter()
                 scorers[name].score([query] * len(candidates), candidates)
                 taken[name][turn, place] = time.perf_counter() - start
-    return {name: 1_000 * float(np.median(np.percentile(each, 95, axis=1))) for name, each in taken.items()}
+    return {name: 1_000 * float(np.percentile(np.median(each, axis=0), 95)) for name, each in taken.items()}
 
 
 def _size(folder: Path) -> int:

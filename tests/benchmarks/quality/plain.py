@@ -38,7 +38,7 @@ def train_plain(snapshot: Snapshot, start: str, seed: int, output: Path, *, max_
     from transformers import set_seed
 
     from flows.training.model import open_model, save_model
-    from flows.weights.precision import has_bf16
+    from flows.weights.precision import best_device, has_bf16
 
     table = snapshot.table("train")
     positives = pc.sum(table["relevance"]).as_py()
@@ -62,6 +62,7 @@ def train_plain(snapshot: Snapshot, start: str, seed: int, output: Path, *, max_
                 learning_rate=LEARNING_RATE,
                 warmup_steps=0.1,
                 bf16=has_bf16(),
+                use_cpu=best_device() == "cpu",
                 seed=seed,
                 save_strategy="no",
                 logging_strategy="no",

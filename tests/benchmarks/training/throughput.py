@@ -94,6 +94,7 @@ def _plain(snapshot: Snapshot, loss: str, batch: int, *, bf16: bool) -> float:
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss, ListNetLoss
 
     from flows.training.model import open_model
+    from flows.weights.precision import best_device
 
     frame = snapshot.table("train").to_pandas()
     model = open_model(START, MAX_LENGTH)
@@ -117,6 +118,7 @@ def _plain(snapshot: Snapshot, loss: str, batch: int, *, bf16: bool) -> float:
                 per_device_train_batch_size=batch,
                 learning_rate=5e-5,
                 bf16=bf16,
+                use_cpu=best_device() == "cpu",
                 save_strategy="no",
                 logging_strategy="no",
                 report_to="none",
