@@ -49,8 +49,9 @@ def train(
     training, student = training or settings.training, student or settings.student
     digest = find(settings.folder("snapshots"), snapshot).digest
     versions = [train_and_register(digest, recipe) for recipe in training.recipes()]
-    for layers in student.layers:
-        versions.append(distil_and_register(digest, training, student, layers, find_teacher(versions)))
+    if student.layers:
+        teacher = find_teacher(versions)  # never a student, so that all depths learn from the same
+        versions += [distil_and_register(digest, training, student, layers, teacher) for layers in student.layers]
     for version in versions:
         page = open_registry(settings).page(version)
         if page:
