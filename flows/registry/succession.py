@@ -45,11 +45,15 @@ class Succession:
         self._judged(version, "promoted", aliases)
 
     def reject(self, version: int) -> None:
-        """Note that `version` was judged and does not take over; RegistryError for the champion."""
+        """Note that `version` was judged and does not take over; RegistryError for the champion.
+
+        A former champion that is judged again and loses stays one that can be put back.
+        """
         aliases = self.aliases()
         if aliases.get("champion") == version:
             raise RegistryError(f"Version {version} is the champion: promote another instead of rejecting it.")
-        self._judged(version, "rejected", aliases)
+        former = self._tags(version).get(VERDICT_TAG) == "promoted"
+        self._judged(version, "promoted" if former else "rejected", aliases)
 
     def revert(self, to: int | None, by: str, reason: str, at: datetime) -> Reversion:
         """Put a former champion back; return the record, of the former attempt where it is done already.

@@ -13,6 +13,10 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 from flows.retrieval.retriever import IndexUnavailableError, RetrievalError
 
 _POLL_SECONDS = 0.1
+_DAMAGED = (
+    *(ValueError, TypeError, LookupError, AttributeError, ImportError, EOFError),  # of JSON and pickle
+    *(sqlite3.DatabaseError, pickle.UnpicklingError),
+)
 
 
 class EmbeddedQdrant:
@@ -32,7 +36,7 @@ class EmbeddedQdrant:
         self._lock = _take(folder, patience)
         try:
             self.client = QdrantClient(path=str(folder))
-        except (ValueError, KeyError, EOFError, sqlite3.DatabaseError, pickle.UnpicklingError) as error:
+        except _DAMAGED as error:
             self._lock.close()
             raise RetrievalError(
                 f"The embedded Qdrant in {folder} is damaged ({type(error).__name__}: {error}): remove the folder. "

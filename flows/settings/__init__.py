@@ -5,6 +5,7 @@ Every field can be set as `RERANKER_<SECTION>__<FIELD>`, for example `RERANKER_T
 """
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from dotenv import dotenv_values
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
 from flows.settings.sections import (
     ApprovalSettings,
@@ -71,7 +73,12 @@ class Settings(BaseSettings):
     """Everything that can be chosen. `local` embeds every part; `aws` needs the accounts it names."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, env_file=_FILE, frozen=True, extra="ignore"
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_DELIMITER,
+        env_parse_none_str="null",
+        env_file=_FILE,
+        frozen=True,
+        extra="ignore",
     )
 
     profile: Literal["local", "aws"] = Field("local", description="Where the parts run.")
@@ -154,6 +161,12 @@ def load_settings(**overrides: Any) -> Settings:
     _refuse_unknown_sections()
     try:
         return Settings(**overrides)
+    except UnreadableSetting as failure:  # says the section alone; its cause holds the value
+        found = re.search(r'field "(\w+)"', str(failure))
+        section = _PREFIX + (found[1].upper() if found else "")
+        raise SettingsError(
+            f"{section}{_DELIMITER}...: a list or group here is no JSON; write a list as '[\"bce\"]' or '[3]'"
+        ) from None
     except ValidationError as failure:
         faults = failure.errors(include_input=False, include_url=False)
     raise SettingsError("\n".join(_in_words(fault["loc"], fault["type"], fault["msg"]) for fault in faults))
@@ -168,8 +181,9 @@ def _refuse_unknown_sections() -> None:
 
 
 def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    message = message.removeprefix("Value error, ")
     if not place:
-        return message.removeprefix("Value error, ")
+        return message
     variable = _PREFIX + _DELIMITER.join(map(str, place)).upper()
     if kind == "extra_forbidden":
         return f"{variable}: there is no such setting; see flows/settings/sections.py"

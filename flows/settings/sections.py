@@ -82,7 +82,7 @@ class RetrievalSettings(Section):
     )
     qdrant_url: str | None = Field(
         None,
-        pattern=r"^https?://",
+        pattern=r"^https?://[^@]+$",  # no name and password: messages show it
         description="Qdrant server, https://<host>; default: embedded, in the folder qdrant under home.",
     )
     qdrant_grpc_port: Port = Field(6334, description="Port of the server's gRPC interface.")

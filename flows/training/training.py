@@ -116,6 +116,11 @@ def fit(
     """Train as one of the processes, or the only one; the first of them writes. See `train`."""
     mined = None if negatives is None else pq.read_table(negatives, schema=NEGATIVES_SCHEMA)
     rows = training_rows(newest(snapshot.table("train"), settings.window_days), settings, mined)
+    if not rows:
+        raise EmptySplitError(
+            f"No relevant document of the training split can be given {settings.negatives} others, so there is "
+            "nothing to learn from: lower RERANKER_TRAINING__NEGATIVES, or bring more labelled pairs."
+        )
     validation = validation_lists(snapshot, settings)
 
     from transformers import set_seed

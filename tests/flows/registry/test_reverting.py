@@ -92,6 +92,12 @@ def test_only_a_former_champion_can_be_put_back(registry, to):
     assert aliases(registry) == {"champion": 3, "previous": 2}
 
 
+def test_a_former_champion_that_loses_another_judgement_can_still_be_put_back(registry):
+    registry.reject(2)
+    assert back(registry).put_back == 2
+    assert aliases(registry) == {"champion": 2}
+
+
 def test_without_a_former_champion_there_is_no_way_back(registry, uri, empty_database, trained):
     with pytest.raises(RegistryError, match="never"):
         back(registry, 4)

@@ -470,3 +470,10 @@ def test_the_corpus_of_pairs_names_each_document_once() -> None:
             "subject_ids": ["o", "p"],
         },
     ]
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '{"collections": {"reranker-training": 5}, "aliases": {}}'])
+def test_a_folder_with_other_content_is_damaged(tmp_path: Path, encoder: Encoder, content: str) -> None:
+    (tmp_path / "meta.json").write_text(content, "utf-8")
+    with pytest.raises(RetrievalError, match="remove the folder"):
+        in_folder(tmp_path, encoder).index(DOCUMENTS)

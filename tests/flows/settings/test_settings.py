@@ -39,6 +39,35 @@ def test_a_wrong_setting_is_named(
         load_settings()
 
 
+@pytest.mark.parametrize("value", ["bce", '["bce'])
+def test_a_list_that_is_no_json_is_named_with_the_way_to_write_it(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANKER_TRAINING__RIVALS", value)
+    with pytest.raises(SettingsError, match=r"^RERANKER_TRAINING__.*write a list as"):
+        load_settings()
+
+
+def test_a_rule_between_settings_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANKER_GATE__MIN_NDCG_GAIN", "0.03")
+    with pytest.raises(SettingsError, match=r"^RERANKER_GATE: a gain of"):
+        load_settings()
+
+
+def test_null_is_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANKER_TRAINING__MINING__MARGIN", "null")
+    monkeypatch.setenv("RERANKER_GATE__MAX_LATENCY_MS", "null")
+    assert load_settings().training.mining.margin is None
+    assert load_settings().gate.max_latency_ms is None
+
+
+def test_an_address_with_a_password_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANKER_RETRIEVAL__QDRANT_URL", "https://me:s3cret@qdrant.example")
+    with pytest.raises(SettingsError, match=r"^RERANKER_RETRIEVAL__QDRANT_URL: ") as failure:
+        load_settings()
+    assert "s3cret" not in str(failure.value)
+
+
 def test_a_key_is_not_shown_with_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANKER_STORE__SUPABASE_KEY", "k3y")
     monkeypatch.setenv("RERANKER_STORE__KIND", "supabase")

@@ -138,6 +138,14 @@ def test_a_split_without_relevant_documents_is_refused_in_words(
     assert not (tmp_path / "model").exists()
 
 
+def test_rows_that_cannot_be_filled_are_refused_in_words(
+    snapshot: Snapshot, settings: TrainingSettings, base_model: Path, tmp_path: Path
+) -> None:
+    many = settings.model_copy(update={"loss": "cached-mnrl", "negatives": 500})
+    with pytest.raises(EmptySplitError, match="RERANKER_TRAINING__NEGATIVES"):
+        train(snapshot, many, base_model, tmp_path / "model")
+
+
 @pytest.mark.parametrize("broken", ["missing", "carried:unknown", "empty", "torn"])
 def test_a_model_that_cannot_be_read_is_named(
     broken: str, snapshot: Snapshot, settings: TrainingSettings, base_model: Path, tmp_path: Path
