@@ -5,6 +5,7 @@ from prefect.artifacts import create_table_artifact
 
 from flows.contracts.model import ModelVersion
 from flows.contracts.snapshot import Snapshot
+from flows.evaluation import slices
 from flows.orchestration.retries import HEALING
 from flows.packaging import ExportedModel, PackagedBento, Victory, build_bento, export, victory
 from flows.registry import Registry, RegistryError, RegistryUnavailable, open_registry
@@ -80,7 +81,7 @@ def _victory(registry: Registry, version: ModelVersion, snapshot: Snapshot, sett
     except RegistryError as missing:
         log.warning("Version %d was never judged, so its export is not judged again: %s", version.version, missing)
         return None
-    return victory(measured, incumbent, settings.gate, snapshot.digest)
+    return victory(measured, incumbent, settings.gate, snapshot.digest, slices(snapshot.table("test")))
 
 
 def show_engines(exported: ExportedModel) -> None:

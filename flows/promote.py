@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import pyarrow.compute as pc
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, Field
@@ -23,7 +24,7 @@ from flows.orchestration.turns import turn
 from flows.registry import Contenders, Evidence, choose_contenders, open_registry
 from flows.retrieval import open_retriever
 from flows.settings import ApprovalSettings, GateSettings, RetrievalSettings, load_settings
-from flows.snapshot import find
+from flows.snapshot import SnapshotError, find
 from flows.training import CrossEncoderScorer
 
 RETRIEVERS: tuple[Literal["bm25", "bi-encoder"], ...] = ("bm25", "bi-encoder")
@@ -79,9 +80,13 @@ def promote(
         incumbent = measure_version(contenders.champion, contenders.snapshot) if contenders.champion else retriever
         others = list({other.scorer: other for other in (incumbent, *retrievers.values())}.values())
         costs = measure_costs_of(contenders)
-        decision = judge(measured, incumbent, costs, contenders.snapshot, gate or settings.gate)
+        learned = find_learned(contenders)
+        measured = [evaluation.without(learned) for evaluation in measured]
+        incumbent, retriever = incumbent.without(learned), retriever.without(learned)
+        others = [evaluation.without(learned) for evaluation in others]
         curve = compare_speed([*measured, *others], costs, contenders.snapshot)
-        page = show(decision, [*measured, *others], curve)
+        decision = judge(measured, incumbent, costs, contenders.snapshot, gate or settings.gate)
+        page = show(decision, [*measured, *others], curve, len(learned))
         word = last_word(decision, contenders.champion_number, approval or settings.approval, page)
         keep_evidence(decision, word, contenders, measured, others, retriever, curve)
         with turn("reranker-promotion"):
@@ -94,6 +99,28 @@ def promote(
 def find_contenders(versions: list[int] | None, again: bool) -> Contenders:
     """Return the versions to judge, and the champion where there is one."""
     return choose_contenders(open_registry(load_settings()), versions, again)
+
+
+@task(persist_result=False, **HEALING)
+def find_learned(contenders: Contenders) -> list[str]:
+    """Return the ids of test queries that a contender, or an ancestor of it, has learned from: they judge nobody.
+
+    A question that is asked again is among the newest again, and those are the test split.
+    """
+    settings = load_settings()
+    registry = open_registry(settings)
+    versions = [*contenders.challengers, *([contenders.champion] if contenders.champion else [])]
+    line = {ancestor.snapshot for version in versions for ancestor in registry.ancestors(version)}
+    test = set(find(settings.folder("snapshots"), contenders.snapshot).table("test")["query_id"].to_pylist())
+    learned: set[str] = set()
+    for digest in line - {contenders.snapshot}:
+        try:
+            table = find(settings.folder("snapshots"), digest).table()
+        except SnapshotError as gone:
+            get_run_logger().warning("Which test queries were learned from cannot be told of one snapshot: %s", gone)
+            continue
+        learned |= test & set(table.filter(pc.not_equal(table["split"], "test"))["query_id"].unique().to_pylist())
+    return sorted(learned)
 
 
 def measure_version(version: ModelVersion, snapshot: str) -> Evaluation:
@@ -178,12 +205,16 @@ def compare_speed(evaluations: Sequence[Evaluation], costs: Mapping[str, Costs],
     return Curve(snapshot=snapshot, queries=queries, measured="trained model, this machine", points=tuple(points))
 
 
-def show(decision: Decision, evaluations: Sequence[Evaluation], curve: Curve) -> str:
+def show(decision: Decision, evaluations: Sequence[Evaluation], curve: Curve, learned: int) -> str:
     """Put the decision, everybody's metrics and the curve into the run; return the page."""
     page = (
         f"{to_markdown(decision)}\n\n## Everybody on the same lists\n\n{comparison(evaluations)}"
         f"\n\n## Quality and latency\n\n{curve.table()}"
     )
+    if learned:
+        page += (
+            f"\n\n{learned} queries of the test split judge nobody here: a contender has learned from them before."
+        )
     create_markdown_artifact(key="gate", markdown=page, description=sentence(decision))
     log = get_run_logger()
     (log.warning if decision.mode == "disabled" else log.info)(sentence(decision))
@@ -236,7 +267,9 @@ def keep_evidence(
         beside = [*others, *(other for other in measured if other is not evaluation)]
         with tempfile.TemporaryDirectory() as folder:
             report = write_report(Path(folder), evaluation, beside, retriever, test, snapshot=decision.snapshot)
-            registry.attach(version.version, _evidence(decision, word, others[0], report + curve.write(Path(folder))))
+            registry.attach(
+                version.version, _evidence(decision, word, evaluation, others[0], report + curve.write(Path(folder)))
+            )
 
 
 @task(persist_result=False, **HEALING)
@@ -264,12 +297,15 @@ def move_champion(decision: Decision, word: Approval | None, contenders: Contend
     return True
 
 
-def _evidence(decision: Decision, word: Approval | None, incumbent: Evaluation, report: Sequence[Path]) -> Evidence:
+def _evidence(
+    decision: Decision, word: Approval | None, challenger: Evaluation, incumbent: Evaluation, report: Sequence[Path]
+) -> Evidence:
     return {
         "decision.json": decision.model_dump_json(indent=2),
         "decision.md": to_markdown(decision),
+        "challenger.parquet": challenger.per_query,
         "incumbent.parquet": incumbent.per_query,
-        **({"approval.json": word.model_dump_json(indent=2)} if word else {}),
+        "approval.json": word.model_dump_json(indent=2) if word else "null",  # one of an earlier judgement goes
         **{path.name: path for path in report},
     }
 

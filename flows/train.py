@@ -1,10 +1,10 @@
 """Train challengers on a snapshot, measure them on the test split and register them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import pyarrow.parquet as pq
@@ -68,7 +68,7 @@ def train_and_register(digest: str, training: TrainingSettings) -> int:
     negatives = mine_negatives(digest, training)
     start = find_start(training)
     fitted = kept(train_challenger, "trained", snapshot=digest, configuration=training.digest(), start=start)
-    return measure_and_register(fitted(digest, training, negatives), training)
+    return measure_and_register(fitted(digest, training, negatives), training.model_dump(mode="json"))
 
 
 def distil_and_register(
@@ -81,13 +81,14 @@ def distil_and_register(
         get_run_logger().info("Version %d is that student already.", known)
         return known
     fitted = kept(distil_student, "trained", snapshot=digest, configuration=configuration)
-    return measure_and_register(fitted(digest, training, student, layers, teacher), training)
+    known_of_it = {**training.model_dump(mode="json"), "student": student.model_dump(mode="json"), "layers": layers}
+    return measure_and_register(fitted(digest, training, student, layers, teacher), known_of_it, teacher.version)
 
 
-def measure_and_register(trained: TrainedModel, training: TrainingSettings) -> int:
+def measure_and_register(trained: TrainedModel, recipe: Mapping[str, Any], teacher: int | None = None) -> int:
     """Measure a trained model on the test split, register it, and forget its checkpoints."""
     measure = kept(measure_challenger, "scored", "pickle", model=trained.digest, snapshot=trained.snapshot)
-    version = register_challenger(trained, measure(trained), training)
+    version = register_challenger(trained, measure(trained), recipe, teacher)
     forget(open_checkpoints(load_settings(), trained.folder.name))
     return version
 
@@ -103,7 +104,7 @@ def find_registered(snapshot: str, configuration: str, from_champion: bool) -> i
     champion = registry.champion() if from_champion else None
     for version in registry.versions():
         same = (version.snapshot, version.configuration) == (snapshot, configuration)
-        elsewhere = champion is not None and version.parent != champion.version
+        elsewhere = champion is not None and version.parent not in (champion.version, champion.teacher)
         if same and not (version.taken_back and elsewhere):
             return version.version
     return None
@@ -112,15 +113,17 @@ def find_registered(snapshot: str, configuration: str, from_champion: bool) -> i
 @task(persist_result=False, **HEALING)
 def find_start(training: TrainingSettings) -> str:
     """Return what training starts from: after a revert, that is another champion than before."""
-    champion = open_registry(load_settings()).champion() if training.from_champion else None
-    return f"version-{champion.version}" if champion else "base-model"
+    start = _start_version(open_registry(load_settings()), training)
+    return f"version-{start.digest[:16]}" if start else "base-model"
 
 
 @task(persist_result=False, **HEALING)
 def find_teacher(versions: list[int]) -> ModelVersion:
     """Return the version that students learn from: the one with the best NDCG@10 on the validation split."""
     registry = open_registry(load_settings())
-    return max(map(registry.version, versions), key=lambda version: version.validation.get("ndcg@10", 0.0))
+    found = [registry.version(version) for version in versions]
+    standing = [version for version in found if version.taken_back is None] or found
+    return max(standing, key=lambda version: version.validation.get("ndcg@10", 0.0))
 
 
 @task(persist_result=False, **HEALING)
@@ -130,17 +133,18 @@ def mine_negatives(digest: str, training: TrainingSettings) -> Path | None:
     table = newest(find(settings.folder("snapshots"), digest).table("train"), training.window_days)
     if not is_needed(table, training.negatives, training.mining):
         return None
-    window = "" if training.window_days is None else f"-{training.window_days:g}-days"
+    window = "" if training.window_days is None else f"-{training.window_days!r}-days"
     file = settings.file("negatives", f"{digest[:16]}-{training.mining.digest()}{window}.parquet")
-    if file.exists():
-        return file
     dense = settings.retrieval.model_copy(update={"kind": "bi-encoder", "bi_encoder": training.mining.bi_encoder})
     show = _show_counts("mining")
-    with turn("reranker-mining"), closing(open_retriever(dense, settings.folder("qdrant"), "training")) as retriever:
-        found = mine(table, retriever, training.mining, show)
-    partial = file.with_suffix(".partial")
-    pq.write_table(found, partial)
-    return partial.replace(file)
+    with turn("reranker-mining"):
+        if not file.exists():
+            with closing(open_retriever(dense, settings.folder("qdrant"), "training")) as retriever:
+                found = mine(table, retriever, training.mining, show)
+            partial = file.with_suffix(".partial")
+            pq.write_table(found, partial)
+            partial.replace(file)
+    return file
 
 
 @task(**HEALING)
@@ -188,7 +192,9 @@ def measure_challenger(trained: TrainedModel) -> Evaluation:
 
 
 @task(persist_result=False, **HEALING)
-def register_challenger(trained: TrainedModel, measured: Evaluation, training: TrainingSettings) -> int:
+def register_challenger(
+    trained: TrainedModel, measured: Evaluation, recipe: Mapping[str, Any], teacher: int | None
+) -> int:
     """Register the model with metrics, per-query scores, lineage and card under the alias `challenger`."""
     settings = load_settings()
     registry = open_registry(settings)
@@ -199,7 +205,7 @@ def register_challenger(trained: TrainedModel, measured: Evaluation, training: T
         ", ".join(map(str, part)): {str(name): float(mean) for name, mean in row.items()}
         for part, row in zip(parts.index, parts.to_dict("records"), strict=True)
     }
-    lineage = registry.lineage(trained, training.model_dump(mode="json"))
+    lineage = registry.lineage(trained, recipe, teacher)
     licence = declared_licence(lineage.base_model)
     card = model_card(trained, lineage, snapshot.manifest, metrics, by_slice, licence)
     evidence = {"challenger.parquet": measured.per_query}
@@ -207,10 +213,18 @@ def register_challenger(trained: TrainedModel, measured: Evaluation, training: T
 
 
 def _start(registry: Registry, training: TrainingSettings) -> str:
-    champion = registry.champion() if training.from_champion else None
-    if champion is None:
+    start = _start_version(registry, training)
+    if start is None:
         return training.base_model
-    return str(registry.fetch(champion.version, load_settings().folder("models")))
+    return str(registry.fetch(start.version, load_settings().folder("models")))
+
+
+def _start_version(registry: Registry, training: TrainingSettings) -> ModelVersion | None:
+    """Return the champion, or its teacher where it is a student: challengers would only grow shallower."""
+    start = registry.champion() if training.from_champion else None
+    while start is not None and start.teacher is not None:
+        start = registry.version(start.teacher)
+    return start
 
 
 def _show(run: TrainingRun) -> Callable[[Progress], None]:

@@ -79,6 +79,10 @@ class ModelVersion(BaseModel):
     """The same of the validation split, which nothing but the choice of checkpoint and teacher looks at."""
     parent: int | None = None
     """The champion whose weights it started from; None where it started from a base model."""
+    teacher: int | None = None
+    """The version that a student was distilled from; None for one that was trained on labels."""
+    was_champion: bool = False
+    """Whether it was promoted once; it may be the champion still."""
     replaced: int | None = None
     """The champion that it took over from, when it did."""
     approval: Approval | None = None

@@ -1,6 +1,6 @@
 """One scorer judged on one split: lists scored, metrics per query, means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -21,6 +21,16 @@ class Evaluation:
     summary: Summary
     lists: pd.DataFrame
     """See `score_lists`: ids, labels and scores, no text."""
+
+    def without(self, queries: Collection[str]) -> "Evaluation":
+        """Return the same, judged on the other queries alone; EvaluationError where none is left to judge."""
+        if not queries:
+            return self
+        lists = self.lists[~self.lists["query_id"].isin(queries)]
+        per_query = self.per_query.drop(index=list(queries), errors="ignore")
+        if per_query.empty:
+            raise EvaluationError("No query is left to judge: every one of the test split was learned from before.")
+        return Evaluation(self.scorer, per_query, summarise(lists, per_query), lists)
 
 
 def evaluate(table: pa.Table, scorer: Scorer, progress: Callable[[int, int], None] | None = None) -> Evaluation:

@@ -27,8 +27,9 @@ class Victory:
 
         GateError where it was judged on other queries than the incumbent.
         """
+        judged = per_query.index.isin(self.incumbent.per_query.index)  # some test queries may have judged nobody
         (judgement,) = decide(
-            [Contender(engine, per_query[list(JUDGED)])],
+            [Contender(engine, per_query.loc[judged, list(JUDGED)])],
             self.incumbent,
             self.settings,
             slices=self.slices,

@@ -31,14 +31,14 @@ class Contenders:
 def choose_contenders(registry: Registry, versions: Sequence[int] | None, again: bool = False) -> Contenders:
     """Return who is judged.
 
-    What a person has settled stays settled, or the next run of the loop would undo it: a champion that was taken
-    back is no challenger by itself, and a challenger that somebody turned down is not held against the same champion
-    once more.
+    What is settled stays settled, or the next run of the loop would undo it: a former champion, taken back or not,
+    is no challenger by itself, and a challenger that somebody turned down is not held against the same champion once
+    more.
 
     Args:
         registry: Where the versions are.
         versions: The challengers; without them, the alias `challenger`.
-        again: Judge also what a person has settled.
+        again: Judge also what is settled.
 
     Raises:
         RegistryError: there is no challenger, or they come from different snapshots.
@@ -73,6 +73,10 @@ def _objection(version: ModelVersion, champion: ModelVersion | None, again: bool
         return None
     if version.taken_back is not None:
         return "taken back"
+    if version.was_champion:
+        return (
+            "champion before"  # it lost to another since, or was put aside by one: the flow `revert` brings it back
+        )
     word = version.approval
     same_champion = word is not None and word.champion == (champion.version if champion else None)
     if word is not None and same_champion and word.by_a_person and not word.approved:

@@ -25,8 +25,10 @@ class Lineage(BaseModel):
     """Name or path of the weights at the root of its ancestors."""
     parent: int | None
     """The champion whose weights it started from; None where it started from the base model."""
+    teacher: int | None = None
+    """The version that a student was distilled from, which is its parent; None where it was trained on labels."""
     settings: Mapping[str, Any]
-    """All training settings."""
+    """All training settings; of a student, those of its distillation too."""
 
 
 def code_version(root: Path = _ROOT) -> str:

@@ -29,6 +29,7 @@ VALIDATION_TAG = "reranker.validation"
 CODE_TAG = "reranker.code"
 BASE_MODEL_TAG = "reranker.base_model"
 PARENT_TAG = "reranker.parent"
+TEACHER_TAG = "reranker.teacher"
 SETTINGS_TAG = "reranker.settings"
 
 
@@ -75,6 +76,7 @@ class Registration:
                 BASE_MODEL_TAG: lineage.base_model,
                 SETTINGS_TAG: json.dumps(dict(lineage.settings)),
                 **({PARENT_TAG: str(lineage.parent)} if lineage.parent is not None else {}),
+                **({TEACHER_TAG: str(lineage.teacher)} if lineage.teacher is not None else {}),
             },
             description=str(evidence.get(CARD, ""))[:DESCRIPTION_CHARACTERS] or None,
             model_id=model_id,

@@ -23,6 +23,7 @@ from flows.registry.registration import (
     DIGEST_TAG,
     METRICS_TAG,
     PARENT_TAG,
+    TEACHER_TAG,
     VALIDATION_TAG,
     Registration,
 )
@@ -68,11 +69,11 @@ class Registry:
         """
         return open_run(self._client, self._shown, self._experiment_id(), snapshot, configuration, parameters, go_on)
 
-    def lineage(self, trained: TrainedModel, settings: Mapping[str, Any]) -> Lineage:
+    def lineage(self, trained: TrainedModel, settings: Mapping[str, Any], teacher: int | None = None) -> Lineage:
         """Return where `trained` comes from, with all the `settings` of its training, by the code that runs."""
         parent = parent_of(trained.started_from, self.name)
         base = self._base_model(parent) if parent is not None else trained.started_from
-        return Lineage(code=code_version(), base_model=base, parent=parent, settings=settings)
+        return Lineage(code=code_version(), base_model=base, parent=parent, teacher=teacher, settings=settings)
 
     def register(
         self,
@@ -146,6 +147,13 @@ class Registry:
         with speaking_with(self._shown, f"note facts of version {version}"):
             for name, value in facts.items():
                 self._client.set_model_version_tag(self.name, str(version), f"reranker.{name}", value)
+
+    def ancestors(self, version: ModelVersion) -> list[ModelVersion]:
+        """Return the version and those whose weights it started from, itself first."""
+        line = [version]
+        while (parent := line[-1].parent) is not None and parent < line[-1].version:
+            line.append(self.version(parent))
+        return line
 
     def champion(self) -> ModelVersion | None:
         """Return the version in production, None before the first promotion."""
@@ -335,6 +343,8 @@ class Registry:
             metrics=json.loads(found.tags.get(METRICS_TAG, "{}")),
             validation=json.loads(found.tags.get(VALIDATION_TAG, "{}")),
             parent=_number(found.tags.get(PARENT_TAG)),
+            teacher=_number(found.tags.get(TEACHER_TAG)),
+            was_champion=found.tags.get(VERDICT_TAG) == "promoted",
             replaced=_number(found.tags.get(REPLACED_TAG)),
             approval=Approval.model_validate_json(found.tags[APPROVAL_TAG]) if APPROVAL_TAG in found.tags else None,
             taken_back=Reversion.model_validate_json(found.tags[TAKEN_BACK_TAG])

@@ -11,22 +11,27 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import mlflow
+import pyarrow as pa
 import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH
 
+from flows.contracts.pair import PAIR_SCHEMA
 from flows.contracts.snapshot import Snapshot
 from flows.orchestration import asking
 from flows.orchestration.turns import turn
 from flows.promote import Judgement, promote
 from flows.registry import Registry, RegistryError, open_registry
 from flows.settings import ApprovalSettings, GateSettings, load_settings
-from tests.flows.loop import artifact, events, frozen, opinionated, trained
+from flows.snapshot import freeze
+from flows.store import open_store
+from tests.flows.loop import START, append, artifact, events, frozen, lists, opinionated, trained
 
 pytestmark = pytest.mark.slow
 
@@ -273,3 +278,23 @@ def test_killed_while_it_waits_it_asks_again(registry: Registry) -> None:
     assert registry.champion() is None
     assert asked(lambda: promote(versions=[1], approval=ASK), NO).verdict == "turned down"
     assert registry.champion() is None
+
+
+def test_queries_that_a_contender_has_learned_judge_nobody(registry: Registry, reranker: Path, other: Path) -> None:
+    registry.promote(1)
+    asked_again = lists(reranker, range(10), START + timedelta(days=5), agree=True).to_pylist()
+    append(
+        pa.Table.from_pylist(
+            [row | {"document": "pink pink pink pink", "relevance": 0} for row in asked_again[::6]], PAIR_SCHEMA
+        )
+    )
+    settings = load_settings()
+    with open_store(settings.store, settings.file("labels.db")) as store:
+        newer = freeze(store.scan(), settings.cleaning, settings.folder("snapshots"), {}).snapshot
+    again = {row["query"] for row in asked_again}
+    assert again <= set(newer.table("test")["query"].to_pylist())
+    registry.register(trained(other, newer, "12" * 32), {})
+    judgement = promote(versions=[3])
+    assert judgement.verdict == "cannot-tell"
+    assert "10 queries of the test split judge nobody here" in artifact("gate")
+    assert len(registry.evidence(3, "challenger.parquet")) == len(registry.evidence(3, "incumbent.parquet")) == 20
