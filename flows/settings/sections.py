@@ -167,7 +167,7 @@ class TrainingSettings(Section):
     )
     mining: MiningSettings = MiningSettings()
     in_batch_negatives: int = Field(2, ge=1, description="Other queries' documents for each positive; cached-mnrl.")
-    learning_rate: float = Field(2e-4, gt=0, description="Peak, after warm-up.")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak, after warm-up.")
     warm_up: float = Field(0.1, ge=0, lt=1, description="Share of the training in which the learning rate rises.")
     validations: int = Field(3, ge=1, description="Checkpoints that are validated, at even shares of the training.")
     validation_queries: int = Field(300, ge=1, description="Newest queries of the validation split that choose.")

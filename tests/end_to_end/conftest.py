@@ -120,6 +120,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Iter
         "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
         "RERANKER_TRAINING__BASE_MODEL": str(small_model),
         "RERANKER_TRAINING__EPOCHS": "12",
+        "RERANKER_TRAINING__LEARNING_RATE": "2e-4",
         "RERANKER_TRAINING__MAX_LENGTH": "32",
         "COLUMNS": "200",
     }
