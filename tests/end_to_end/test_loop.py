@@ -172,10 +172,10 @@ def test_broken_labels_stop_the_run_before_training(survived: Machine, tmp_path:
     assert run["state"]["type"] == "FAILED"
     assert "ValidationFailed" in run["state"]["message"]
     assert "train_challenger" not in survived.task_states(run["id"])
-    events = survived.ask_prefect(
-        "/events/filter", {"filter": {"event": {"name": ["reranker.validation.failed"]}}, "limit": 10}
+    failed = {"filter": {"event": {"name": ["reranker.validation.failed"]}}, "limit": 10}
+    wait_for(  # the server writes events down in batches, some seconds after they came
+        lambda: bool(survived.ask_prefect("/events/filter", failed)["events"]), "the event of the failure"
     )
-    assert events["events"]
 
 
 def test_stop_leaves_nothing_running(survived: Machine) -> None:
