@@ -92,7 +92,7 @@ def promote(
         with turn("reranker-promotion"):
             if move_champion(decision, word, contenders):
                 return _judgement(contenders, decision, word, [incumbent, *measured])
-        get_run_logger().warning("Another version has become the champion meanwhile: judging again.")
+        get_run_logger().warning("The champion has changed meanwhile: judging again.")
 
 
 @task(persist_result=False, **HEALING)
@@ -276,13 +276,18 @@ def keep_evidence(
 def move_champion(decision: Decision, word: Approval | None, contenders: Contenders) -> bool:
     """Move the alias `champion`, or leave it where it is, and say so.
 
-    Returns False, and changes nothing, where another version has become the champion since the judgement.
+    Returns False, and changes nothing, where another version has become the champion since the judgement, or the
+    winner has been it and is it no more.
     """
     registry = open_registry(load_settings())
     now = registry.champion()
     winner = _winner(decision, contenders)
-    if (now.version if now else None) not in (contenders.champion_number, winner):
+    champion = now.version if now else None
+    if champion not in (contenders.champion_number, winner):
         return False
+    for version in contenders.challengers:
+        if version.version == winner != champion and _reign(registry.version(winner)) != _reign(version):
+            return False
     if decision.mode == "dry_run":
         return True
     about = {"incumbent": decision.incumbent, "snapshot": decision.snapshot, "verdict": _verdict(decision, word)}
@@ -295,6 +300,11 @@ def move_champion(decision: Decision, word: Approval | None, contenders: Contend
             registry.reject(version.version, word if version.version == winner else None)
             announce("reranker.challenger.rejected", subject, **about)
     return True
+
+
+def _reign(version: ModelVersion) -> tuple[object, ...]:
+    """Return what tells whether a version has become the champion, or was taken back, in between."""
+    return version.was_champion, version.taken_back
 
 
 def _evidence(

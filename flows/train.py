@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ParamSpec, cast
 from uuid import UUID
 
 import pyarrow.parquet as pq
-from prefect import flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_progress_artifact, update_progress_artifact
 
 from flows.contracts.model import ModelVersion, TrainedModel
+from flows.contracts.negatives import is_whole
 from flows.evaluation import Evaluation, evaluate, slice_means, slices
 from flows.mining import is_needed, mine
 from flows.orchestration.checkpoints import begun, forget, open_checkpoints
@@ -25,6 +26,8 @@ from flows.snapshot import find
 from flows.training import CrossEncoderScorer, Progress, distil, newest, student_configuration
 from flows.training import train as fit
 from flows.weights import declared_licence
+
+P = ParamSpec("P")
 
 _SHOW_EVERY_SECONDS = 2.0
 
@@ -68,7 +71,8 @@ def train_and_register(digest: str, training: TrainingSettings) -> int:
     negatives = mine_negatives(digest, training)
     start = find_start(training)
     fitted = kept(train_challenger, "trained", snapshot=digest, configuration=training.digest(), start=start)
-    return measure_and_register(fitted(digest, training, negatives), training.model_dump(mode="json"))
+    trained = made(fitted, digest, training, negatives)
+    return measure_and_register(trained, training.model_dump(mode="json"))
 
 
 def distil_and_register(
@@ -82,7 +86,17 @@ def distil_and_register(
         return known
     fitted = kept(distil_student, "trained", snapshot=digest, configuration=configuration)
     known_of_it = {**training.model_dump(mode="json"), "student": student.model_dump(mode="json"), "layers": layers}
-    return measure_and_register(fitted(digest, training, student, layers, teacher), known_of_it, teacher.version)
+    trained = made(fitted, digest, training, student, layers, teacher)
+    return measure_and_register(trained, known_of_it, teacher.version)
+
+
+def made(fitted: Task[P, TrainedModel], *arguments: P.args, **named: P.kwargs) -> TrainedModel:
+    """Return what the task trains, or trained in an earlier run if its files are still what they were."""
+    trained = fitted(*arguments, **named)
+    if trained.is_whole:
+        return trained
+    get_run_logger().warning("An earlier run trained this, and its files are gone or altered: training again.")
+    return fitted.with_options(refresh_cache=True)(*arguments, **named)
 
 
 def measure_and_register(trained: TrainedModel, recipe: Mapping[str, Any], teacher: int | None = None) -> int:
@@ -138,7 +152,7 @@ def mine_negatives(digest: str, training: TrainingSettings) -> Path | None:
     dense = settings.retrieval.model_copy(update={"kind": "bi-encoder", "bi_encoder": training.mining.bi_encoder})
     show = _show_counts("mining")
     with turn("reranker-mining"):
-        if not file.exists():
+        if not is_whole(file):
             with closing(open_retriever(dense, settings.folder("qdrant"), "training")) as retriever:
                 found = mine(table, retriever, training.mining, show)
             partial = file.with_suffix(".partial")

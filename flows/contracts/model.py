@@ -1,10 +1,20 @@
 """What training produces and what the registry keeps."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+
+
+def weights_digest(folder: Path) -> str:
+    """Return the SHA-256 over the weights and the tokenizer in `folder`, by name and content."""
+    total = hashlib.sha256()
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("tokenizer*.json")]):
+        with file.open("rb") as content:
+            total.update(f"{file.name}\0".encode() + hashlib.file_digest(content, "sha256").digest())
+    return total.hexdigest()
 
 
 class TrainedModel(BaseModel):
@@ -14,7 +24,7 @@ class TrainedModel(BaseModel):
 
     folder: Path
     digest: str
-    """SHA-256 of the weights and the tokenizer."""
+    """`weights_digest` of the folder when it was written."""
     snapshot: str
     """Digest of the snapshot it was trained on."""
     configuration: str
@@ -28,6 +38,11 @@ class TrainedModel(BaseModel):
     pairs_per_second: float
     validation: Mapping[str, float]
     """Metrics of the chosen checkpoint on the validation split."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the folder still holds what was trained."""
+        return weights_digest(self.folder) == self.digest
 
 
 class Approval(BaseModel):

@@ -1,8 +1,10 @@
 """Documents that a query's relevant ones are to be ranked above."""
 
+from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 NegativeKind = Literal["labelled", "mined", "random"]
 
@@ -20,3 +22,11 @@ NEGATIVES_SCHEMA = pa.schema(
 )
 """In order of query_id; of a query first the labelled ones by document_id, then the mined ones from the most similar
 on, then the random ones. No pair of query_id and document_id occurs twice."""
+
+
+def is_whole(file: Path) -> bool:
+    """Whether `file` is there and is Parquet of these columns, down to its end."""
+    try:
+        return bool(pq.read_schema(file).equals(NEGATIVES_SCHEMA))
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return False

@@ -34,13 +34,14 @@ Texts = Sequence[tuple[str, str]]
 
 
 @dataclass
-class _Judged:
+class _Entry:
     """A candidate and what is known of it."""
 
     candidate: Candidate
     difference: float
-    evaluation: Evaluation | None
-    """On the test split; None where that cannot judge."""
+    """The largest from the trained model's scores, of 0..1; NaN where a score is no number."""
+    evaluation: Evaluation | None = None
+    """On the test split; None where that cannot judge, or nobody had to ask."""
     fault: str = ""
     """Why it is not fit."""
 
@@ -61,6 +62,9 @@ def choose(
 ) -> tuple[EngineChoice, tuple[Measurement, ...]]:
     """Return the engine that is to serve, and how every allowed one did.
 
+    All are built and their speed is measured; then they are judged on the test split from the fastest on, until one
+    is fit.
+
     Args:
         model: The trained model; its scores are right.
         folder: Holds `model.onnx`; the files of the other engines are written there.
@@ -79,54 +83,35 @@ def choose(
     texts = [*check_pairs, *([] if test is None else _texts(test.slice(0, SAMPLE)))]
     progress(f"comparing {len(texts)} scores with the trained model's")
     expected = _expected(model, texts)
-    threads = available_processors()
-    reference = Candidate(folder, ENGINES["onnxruntime-fp32"], tokenizer, threads)
-    limit = settings.max_score_difference
-    difference = _difference(reference, texts, expected)
-    if not difference <= limit:
-        raise ExportDiffers(
-            f"The exported model differs by {difference:.2g} from the trained one, and {limit:g} is allowed "
-            "(RERANKER_PACKAGING__MAX_SCORE_DIFFERENCE). It was not packaged."
-        )
-    right = _Judged(reference, difference, _evaluate(reference, test))
-    right.fault = _lost(right, victory)
+    right = _reference(folder, tokenizer, texts, expected, settings)
+    right.evaluation = _evaluate(right.candidate, test)
     queries = right.evaluation.summary.queries if right.evaluation else 0
-    judged: dict[str, _Judged] = {reference.name: right}
-    faults: dict[str, str] = {}
+    entries = {right.candidate.name: right}
+    missed: dict[str, str] = {}
     for name in settings.engines:
-        if name == reference.name:
-            continue
-        choice = ENGINES[name]
-        if choice.precision == "int8" and queries < settings.min_queries:
-            faults[name] = f"{queries} test queries cannot judge it, {settings.min_queries} are needed"
+        if name in entries:
             continue
         progress(f"building {name}")
         try:
-            _build(folder, choice, tokenizer, snapshot, settings)
+            candidate = _build(folder, ENGINES[name], tokenizer, queries, snapshot, settings)
         except QuantisationFailed as failure:
             logger.warning("%s", failure)
-            faults[name] = "it could not be quantised"
+            missed[name] = str(failure).splitlines()[0].rstrip(".:")
             continue
-        candidate = Candidate(folder, choice, tokenizer, threads)
-        found = _Judged(candidate, _difference(candidate, texts, expected), _evaluate(candidate, test))
-        found.fault = _fault(found, right.ndcg, settings) or _lost(found, victory)
-        judged[name] = found
-    if reference.name not in settings.engines:
-        judged[reference.name].fault = "RERANKER_PACKAGING__ENGINES leaves it out"
+        entries[name] = _Entry(candidate, _difference(candidate, texts, expected))
     real = _texts(test) if test is not None and test.num_rows else list(check_pairs)
-    progress(f"measuring {', '.join(judged)}")
-    speed = speeds(
-        [entry.candidate for entry in judged.values()], tokenizer.encode(real), settings.measuring_seconds, progress
-    )
-    fit = [name for name, entry in judged.items() if not entry.fault]
-    if not fit:
-        every = {name: entry.fault for name, entry in judged.items()} | faults
+    progress(f"measuring {', '.join(entries)}")
+    candidates = [entry.candidate for entry in entries.values()]
+    speed = speeds(candidates, tokenizer.encode(real), settings.measuring_seconds, progress)
+    fastest = sorted(entries, key=lambda name: speed[name].overall, reverse=True)
+    best = _first_fit([entries[name] for name in fastest], right, test, settings, victory, progress)
+    if best is None:
+        every = {name: entry.fault for name, entry in entries.items()} | missed
         raise ExportDiffers(
             "No allowed engine is fit to serve: "
             + "; ".join(f"{name}: {fault}" for name, fault in every.items())
             + ". It was not packaged."
         )
-    best = max(fit, key=lambda name: speed[name].overall)
     progress(f"chosen: {best}")
     measured = [
         Measurement(
@@ -136,10 +121,50 @@ def choose(
             ndcg=entry.ndcg,
             verdict="chosen" if name == best else entry.fault or f"slower than {best}",
         )
-        for name, entry in judged.items()
+        for name, entry in entries.items()
     ]
-    missed = [Measurement(engine=name, verdict=fault) for name, fault in faults.items()]
-    return ENGINES[best], (*measured, *missed)
+    return ENGINES[best], (*measured, *(Measurement(engine=name, verdict=fault) for name, fault in missed.items()))
+
+
+def _reference(
+    folder: Path,
+    tokenizer: PairTokenizer,
+    texts: Texts,
+    expected: npt.NDArray[np.float64],
+    settings: PackagingSettings,
+) -> _Entry:
+    """Return the exported network as it is, whose scores must be the trained model's."""
+    reference = Candidate(folder, ENGINES["onnxruntime-fp32"], tokenizer, available_processors())
+    difference, limit = _difference(reference, texts, expected), settings.max_score_difference
+    if not difference <= limit:
+        raise ExportDiffers(
+            f"The exported model differs by {difference:.2g} from the trained one, and {limit:g} is allowed "
+            "(RERANKER_PACKAGING__MAX_SCORE_DIFFERENCE). It was not packaged."
+        )
+    return _Entry(reference, difference)
+
+
+def _first_fit(
+    entries: Sequence[_Entry],
+    right: _Entry,
+    test: pa.Table | None,
+    settings: PackagingSettings,
+    victory: Victory | None,
+    progress: Callable[[str], None],
+) -> str | None:
+    """Judge one after the other until one is fit, and return its name; note at the others why they are not."""
+    for entry in entries:
+        name = entry.candidate.name
+        if name not in settings.engines:
+            entry.fault = "RERANKER_PACKAGING__ENGINES leaves it out"
+            continue
+        progress(f"judging {name}")
+        if entry is not right:
+            entry.evaluation = _evaluate(entry.candidate, test)
+        entry.fault = _fault(entry, right.ndcg, settings) or _lost(entry, victory)
+        if not entry.fault:
+            return name
+    return None
 
 
 def _expected(model: "CrossEncoder", texts: Texts) -> npt.NDArray[np.float64]:
@@ -170,12 +195,16 @@ def _build(
     folder: Path,
     choice: EngineChoice,
     tokenizer: PairTokenizer,
+    queries: int,
     snapshot: Snapshot | None,
     settings: PackagingSettings,
-) -> None:
+) -> Candidate:
+    """Write the engine's files; QuantisationFailed where it cannot be made, or `queries` are too few to judge it."""
     source, output = folder / FP32_ONNX, folder / choice.file
     if choice.precision == "fp32":
         convert_openvino(source, output)
+    elif queries < settings.min_queries:
+        raise QuantisationFailed(f"{queries} test queries cannot judge it, {settings.min_queries} are needed")
     elif choice.library == "onnxruntime":
         quantise_onnx(source, output)
     else:
@@ -184,26 +213,27 @@ def _build(
             raise QuantisationFailed("The snapshot has no training pairs to set the ranges on.")
         apart = max(1, len(training) // settings.calibration_pairs)
         quantise_openvino(source, output, tokenizer.encode(training[::apart][: settings.calibration_pairs]))
+    return Candidate(folder, choice, tokenizer, available_processors())
 
 
-def _fault(judged: _Judged, right: float | None, settings: PackagingSettings) -> str:
+def _fault(entry: _Entry, right: float | None, settings: PackagingSettings) -> str:
     """Return why the candidate is not fit, or nothing."""
-    if judged.candidate.choice.precision == "fp32":
+    if entry.candidate.choice.precision == "fp32":
         limit = settings.max_score_difference
-        return "" if judged.difference <= limit else f"a score differs by {judged.difference:.2g}, above {limit:g}"
-    if right is None or judged.ndcg is None:
+        return "" if entry.difference <= limit else f"a score differs by {entry.difference:.2g}, above {limit:g}"
+    if right is None or entry.ndcg is None:
         return "it cannot be judged on the test split"
-    change, limit = judged.ndcg - right, settings.max_ndcg_difference
+    change, limit = entry.ndcg - right, settings.max_ndcg_difference
     return "" if abs(change) <= limit else f"NDCG@10 changes by {change:+.4f}, more than {limit:g}"
 
 
-def _lost(judged: _Judged, victory: Victory | None) -> str:
+def _lost(entry: _Entry, victory: Victory | None) -> str:
     """Return why the candidate does not win where the trained model won, or nothing."""
     if victory is None:
         return ""
-    if judged.evaluation is None:
+    if entry.evaluation is None:
         return "it cannot be judged on the test split"
-    return victory.fault(judged.candidate.name, judged.evaluation.per_query)
+    return victory.fault(entry.candidate.name, entry.evaluation.per_query)
 
 
 def _texts(table: pa.Table) -> list[tuple[str, str]]:

@@ -59,4 +59,4 @@ def quantise_openvino(model: Path, output: Path, pairs: Sequence[EncodedPair]) -
         )
     if done.returncode != 0:
         last_words = "\n".join(done.stderr.strip().splitlines()[-5:])
-        raise QuantisationFailed(f"NNCF could not quantise {model}:\n{last_words}")
+        raise QuantisationFailed(f"NNCF could not quantise it:\n{last_words}")

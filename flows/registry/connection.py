@@ -35,12 +35,13 @@ def connect(settings: RegistrySettings, tracking_uri: str) -> "MlflowClient":
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     }.items():
         os.environ.setdefault(name, value)
+    shown = without_password(tracking_uri)
     database = sqlite_file(tracking_uri)
     if database:
         _check_database(database)
     from mlflow import MlflowClient
 
-    with speaking_with(without_password(tracking_uri), "be used"):
+    with speaking_with(shown, "be used"):
         return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
@@ -51,8 +52,17 @@ def sqlite_file(tracking_uri: str) -> Path | None:
 
 
 def without_password(tracking_uri: str) -> str:
-    """Return the address as messages may show it."""
-    parts = urlsplit(tracking_uri)
+    """Return the address as messages may show it.
+
+    RegistryError for what no attempt can reach: MLflow's libraries would say so in words of their own, or try again.
+    """
+    try:
+        parts = urlsplit(tracking_uri)
+        _ = parts.port  # read where it is asked for
+    except ValueError as error:
+        raise RegistryError(f"MLflow's address is no URL ({error}): mend RERANKER_REGISTRY__TRACKING_URI.") from None
+    if parts.scheme in ("http", "https") and not parts.hostname:
+        raise RegistryError("MLflow's address names no host: mend RERANKER_REGISTRY__TRACKING_URI.")
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

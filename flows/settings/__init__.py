@@ -15,27 +15,13 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
-from flows.settings.sections import (
-    ApprovalSettings,
-    CleaningSettings,
-    DriftSettings,
-    GateSettings,
-    GrowthSettings,
-    HostSettings,
-    MiningSettings,
-    NoticeSettings,
-    PackagingSettings,
-    QualitySettings,
-    RegistrySettings,
-    RetrievalSettings,
-    Section,
-    ServerSettings,
-    StoreSettings,
-    StudentSettings,
-    TrainingSettings,
-    TriggerSettings,
-    ValidationSettings,
-)
+from flows.settings.pairs import CleaningSettings, StoreSettings, ValidationSettings
+from flows.settings.promotion import ApprovalSettings, GateSettings, NoticeSettings, RegistrySettings
+from flows.settings.retrieval import MiningSettings, RetrievalSettings
+from flows.settings.section import Section
+from flows.settings.serving import HostSettings, PackagingSettings, ServerSettings
+from flows.settings.training import StudentSettings, TrainingSettings
+from flows.settings.watching import DriftSettings, GrowthSettings, QualitySettings, TriggerSettings
 
 __all__ = [
     "ApprovalSettings",
@@ -177,7 +163,7 @@ def _refuse_unknown_sections() -> None:
     for name in (*os.environ, *dotenv_values(_FILE)):
         section, delimiter, _ = name.upper().removeprefix(_PREFIX).lower().partition(_DELIMITER)
         if name.upper().startswith(_PREFIX) and delimiter and section not in Settings.model_fields:
-            raise SettingsError(f"{name}: there is no section {section!r}; see flows/settings/sections.py")
+            raise SettingsError(f"{name}: there is no section {section!r}; see the files in flows/settings")
 
 
 def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
@@ -186,5 +172,5 @@ def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
         return message
     variable = _PREFIX + _DELIMITER.join(map(str, place)).upper()
     if kind == "extra_forbidden":
-        return f"{variable}: there is no such setting; see flows/settings/sections.py"
+        return f"{variable}: there is no such setting; see the files in flows/settings"
     return f"{variable}: {message}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flows.contracts.model import TrainedModel
+from flows.contracts.model import TrainedModel, weights_digest
 from flows.contracts.snapshot import Snapshot
 from flows.retrieval import Retriever
 from flows.settings import StudentSettings, TrainingSettings
@@ -70,14 +70,14 @@ def distil(
 
     from transformers import set_seed
 
-    from flows.training.model import digest, open_model
+    from flows.training.model import open_model
     from flows.training.student import make_student
 
     wise = open_model(teacher)
     model = make_student(wise, layers)
     scorer = CrossEncoderScorer(wise, "teacher", bf16=training.bf16)
     with locked(output):
-        teacher_digest = digest(teacher)
+        teacher_digest = weights_digest(teacher)
         file = output.parent / "taught" / f"{fingerprint(lessons, teacher_digest)}.npy"
         logits = teach(lessons, scorer, settings.teacher_minutes, file, on_scored)
         recipe = _recipe(settings, training, model.max_length)

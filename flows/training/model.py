@@ -1,6 +1,5 @@
-"""CrossEncoders on disk: open, save, name by content."""
+"""CrossEncoders on disk: open and save."""
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder
 from transformers.utils import logging as transformers_logging
 
+from flows.contracts.model import weights_digest
 from flows.training.failures import UnreadableModelError
 from flows.weights import WeightsError, resolve_weights
 from flows.weights.precision import best_device
@@ -57,16 +57,7 @@ def save_model(model: CrossEncoder, folder: Path) -> str:
         model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
-    return digest(folder)
-
-
-def digest(folder: Path) -> str:
-    """Return the SHA-256 over the weights and the tokenizer in `folder`, by name and content."""
-    total = hashlib.sha256()
-    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("tokenizer*.json")]):
-        with file.open("rb") as content:
-            total.update(f"{file.name}\0".encode() + hashlib.file_digest(content, "sha256").digest())
-    return total.hexdigest()
+    return weights_digest(folder)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.contracts.model import ModelVersion
 from flows.packaging import ExportedModel, export
 from flows.settings import PackagingSettings
+from tests.tiny_bert import save_bert, save_cross_encoder
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = [
@@ -46,31 +47,12 @@ def version(number: int) -> ModelVersion:
     )
 
 
-def save_cross_encoder(folder: Path, outputs: int = 1) -> None:
-    """Save a CrossEncoder as sentence-transformers does; large weights, so that scores spread over 0..1."""
-    import torch
-    from sentence_transformers import CrossEncoder
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
+def save_trained(folder: Path, outputs: int = 1) -> None:
+    """Save a CrossEncoder with large weights, so that scores spread over 0..1; what it is made of lies beside it."""
+    words = [*LETTERS, *WORDS, *(f"##{letter}" for letter in LETTERS)]
     raw = folder.with_name(folder.name + "-raw")
-    raw.mkdir(parents=True)
-    entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *WORDS, *(f"##{letter}" for letter in LETTERS)]
-    vocabulary = list(dict.fromkeys(entries))
-    (raw / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
-    torch.manual_seed(5)
-    configuration = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        num_labels=outputs,
-        initializer_range=0.5,
-    )
-    BertForSequenceClassification(configuration).save_pretrained(raw)
-    BertTokenizerFast(str(raw / "vocab.txt"), model_max_length=MAX_LENGTH).save_pretrained(raw)
-    CrossEncoder(str(raw), device="cpu").save_pretrained(str(folder))
+    save_bert(raw, words, seed=5, outputs=outputs, spread=0.5, max_length=MAX_LENGTH)
+    save_cross_encoder(folder, raw)
 
 
 @functools.cache
@@ -78,7 +60,7 @@ def trained() -> Path:
     """Return the folder of the trained model, made once in this process."""
     home = Path(tempfile.mkdtemp(prefix="tiny-model-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    save_cross_encoder(home / "trained")
+    save_trained(home / "trained")
     return home / "trained"
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.tiny_bert import save_bert
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -132,27 +134,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Iter
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained CrossEncoder of one layer, whose words are those of the pairs."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
     from tests.end_to_end.colours import WORDS
 
-    folder = tmp_path_factory.mktemp("small") / "model"
-    folder.mkdir()
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]), "utf-8")
-    torch.manual_seed(3)
-    config = BertConfig(
-        vocab_size=len(WORDS) + 5,
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=64,
-        num_labels=1,
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
-    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
-    return folder
+    return save_bert(tmp_path_factory.mktemp("small") / "model", WORDS, seed=3, width=64)
 
 
 def _free_ports(number: int) -> list[int]:

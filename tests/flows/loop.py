@@ -21,6 +21,7 @@ from flows.settings import load_settings
 from flows.snapshot import freeze
 from flows.store import open_store
 from flows.training import CrossEncoderScorer
+from tests.tiny_bert import save_bert, save_cross_encoder
 
 WORDS = ["red", "green", "blue", "black", "white", "brown", "grey", "pink"]
 TEXTS = [" ".join(words) for words in permutations(WORDS, 4)]
@@ -30,27 +31,8 @@ START = datetime.now(UTC) - timedelta(days=20)
 
 def opinionated(raw: Path, saved: Path, seed: int, layers: int = 1) -> Path:
     """Save a CrossEncoder with an opinion on every pair, which nobody taught it, to `saved`."""
-    import torch
-    from sentence_transformers import CrossEncoder
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    (raw / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
-    BertTokenizerFast(str(raw / "vocab.txt")).save_pretrained(raw)
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        num_labels=1,
-        initializer_range=0.5,
-    )
-    BertForSequenceClassification(config).save_pretrained(raw)
-    CrossEncoder(str(raw), max_length=32, local_files_only=True).save_pretrained(str(saved))
-    return saved
+    save_bert(raw, WORDS, seed, layers=layers, spread=0.5)
+    return save_cross_encoder(saved, raw, max_length=32)
 
 
 def trained(folder: Path, snapshot: Snapshot, digest: str = "cd" * 32) -> TrainedModel:

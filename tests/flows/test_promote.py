@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +251,19 @@ def test_another_champion_meanwhile_means_judging_again(registry: Registry) -> N
     approval = registry.version(1).approval
     assert approval is not None
     assert (approval.by, approval.champion) == ("Grace again", 2)
+
+
+def test_one_that_was_promoted_and_taken_back_meanwhile_is_not_promoted_by_an_old_question(
+    registry: Registry,
+) -> None:
+    registry.promote(2)
+    future = start(lambda: promote(versions=[1], approval=ASK))
+    (run,) = wait_for(paused)
+    registry.promote(1)
+    registry.revert(None, "Ada", "it swears", datetime.now(UTC))
+    assert fill_in(run, YES) == "ACCEPT"
+    assert future.result(120).verdict == "taken back"
+    assert registry.champion() == registry.version(2)
 
 
 def test_as_a_part_of_another_flow(registry: Registry) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from flows.contracts.model import weights_digest
 from flows.registry import open_registry
 from flows.settings import MiningSettings, StudentSettings, TrainingSettings, load_settings
 from flows.train import train
@@ -54,8 +55,13 @@ def test_rivals_and_a_student_are_made_once_each(home: Path, reranker: Path, tra
 def test_mined_negatives_come_from_the_training_split(home: Path, reranker: Path, training: TrainingSettings) -> None:
     snapshot = frozen(reranker, queries=60)
     mining = MiningSettings(when="always", bi_encoder=tiny_weights())
-    assert train(snapshot.digest, training.model_copy(update={"mining": mining})) == [1]
+    recipe = training.model_copy(update={"mining": mining})
+    assert train(snapshot.digest, recipe) == [1]
     (file,) = (home / "negatives").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])  # a broken disk; other settings of the training want the same file
+    assert train(snapshot.digest, recipe.model_copy(update={"seed": 5})) == [2]
+    assert file.read_bytes() == whole
     found = pq.read_table(file).to_pandas()
     learned = snapshot.table("train").to_pandas()
     mined = found[found["kind"] != "labelled"]
@@ -66,3 +72,18 @@ def test_mined_negatives_come_from_the_training_split(home: Path, reranker: Path
     assert not set(zip(mined["query_id"], mined["document_id"], strict=True)) & set(
         zip(relevant["query_id"], relevant["document_id"], strict=True)
     )
+
+
+def test_a_kept_model_whose_files_were_altered_is_trained_again(
+    home: Path, reranker: Path, training: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = frozen(reranker, queries=60)
+    assert train(snapshot.digest, training) == [1]
+    right = open_registry(load_settings()).version(1).digest
+    (trained,) = (home / "models").glob("trained-*")
+    assert weights_digest(trained) == right
+    monkeypatch.setenv("RERANKER_REGISTRY__MODEL_NAME", "another")  # it knows of no version, and the result is kept
+    load_settings.cache_clear()
+    (trained / "model.safetensors").write_bytes(b"torn")
+    assert train(snapshot.digest, training) == [1]
+    assert weights_digest(trained) == right == open_registry(load_settings()).version(1).digest

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.training memory [--pairs N] [--steps N] [--loss LOSS ...] [--json FILE]
     python -m tests.benchmarks.training throughput --semeval FILE --wikiqa FILE [--queries N] [--rounds N]
+    python -m tests.benchmarks.training resume --semeval FILE --wikiqa FILE [--minutes N] [--rounds N]
 
 Prints a table, writes JSON, and ends with status 1 when a promise is not kept.
 """
@@ -11,14 +12,17 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.contracts.snapshot import Snapshot
 from tests.benchmarks.quality import data
-from tests.benchmarks.training import memory, throughput
+from tests.benchmarks.training import memory, resume, throughput
 
 LOSSES = ("listwise", "cached-mnrl", "bce")
+Found = tuple[list[dict[str, Any]], bool]
+"""The lines of the table, and whether the promise was kept."""
 SETS = {"wikiqa": data.wikiqa, "semeval": data.semeval}
 
 
@@ -26,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare, measure, report."""
     asked = _arguments(arguments)
     with tempfile.TemporaryDirectory(prefix="training-") as work:
-        found, kept = (_memory if asked.part == "memory" else _throughput)(asked, Path(work))
+        found, kept = PARTS[asked.part](asked, Path(work))
     if not found:
-        print("SKIPPED: throughput, for neither --semeval FILE nor --wikiqa FILE was given", file=sys.stderr)
+        print(f"SKIPPED: {asked.part}, for neither --semeval FILE nor --wikiqa FILE was given", file=sys.stderr)
         return 2
     _show(found)
-    print("kept" if kept else "NOT KEPT", "-", _promise(asked.part))
+    print("kept" if kept else "NOT KEPT", "-", PROMISES[asked.part])
     path = asked.json or Path(f"build/training-{asked.part}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"part": asked.part, "kept": kept, "cores": os.cpu_count(), "lines": found}, indent=1))
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if kept else 1
 
 
-def _memory(asked: argparse.Namespace, work: Path) -> tuple[list[dict[str, Any]], bool]:
+def _memory(asked: argparse.Namespace, work: Path) -> Found:
     print(f"memory: freezing {asked.pairs:,} pairs", file=sys.stderr, flush=True)
     snapshot = memory.prepare(work, asked.pairs)
     found = []
@@ -49,22 +53,37 @@ def _memory(asked: argparse.Namespace, work: Path) -> tuple[list[dict[str, Any]]
     return found, all(line["peak_gb"] < memory.LIMIT_GB for line in found)
 
 
-def _throughput(asked: argparse.Namespace, work: Path) -> tuple[list[dict[str, Any]], bool]:
+def _throughput(asked: argparse.Namespace, work: Path) -> Found:
     found = []
-    for name, make in SETS.items():
-        file = getattr(asked, name)
-        if file is not None:
-            few = work / f"{name}-few"
-            few.mkdir()
-            lines = throughput.measure(make(file, work), few, asked.queries, asked.rounds)
-            found += [{"data": name, **line} for line in lines]
+    for name, snapshot in _snapshots(asked, work):
+        few = work / f"{name}-few"
+        few.mkdir()
+        lines = throughput.measure(snapshot, few, asked.queries, asked.rounds)
+        found += [{"data": name, **line} for line in lines]
     return found, all(line["ratio"] >= throughput.TIMES for line in found if line["beside"] == "plain")
 
 
-def _promise(part: str) -> str:
-    if part == "memory":
-        return f"less than {memory.LIMIT_GB:g} GB resident"
-    return f"at least {throughput.TIMES:g} times the plain trainer's pairs a second"
+def _resume(asked: argparse.Namespace, work: Path) -> Found:
+    found = []
+    for name, snapshot in _snapshots(asked, work):
+        lines = resume.measure(snapshot, work / name, asked.minutes, asked.rounds)
+        found += [{"data": name, **line} for line in lines]
+    return found, all(line["low"] <= 0 <= line["high"] for line in found)
+
+
+def _snapshots(asked: argparse.Namespace, work: Path) -> Iterator[tuple[str, Snapshot]]:
+    for name, make in SETS.items():
+        file = getattr(asked, name)
+        if file is not None:
+            yield name, make(file, work)
+
+
+PARTS = {"memory": _memory, "throughput": _throughput, "resume": _resume}
+PROMISES = {
+    "memory": f"less than {memory.LIMIT_GB:g} GB resident",
+    "throughput": f"at least {throughput.TIMES:g} times the plain trainer's pairs a second",
+    "resume": "a training that was killed ranks as an unbroken one, but for the noise of the test queries",
+}
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:
@@ -79,7 +98,7 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.training")
-    parser.add_argument("part", choices=["memory", "throughput"])
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--loss", nargs="+", choices=LOSSES, default=list(LOSSES))
@@ -87,6 +106,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path, help="Parquet file of the labelled pairs")
     parser.add_argument("--queries", type=int, default=120, help="whose pairs are trained on once a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=1.5, help="that each training has")
     parser.add_argument("--json", type=Path)
     return parser.parse_args(arguments)
 

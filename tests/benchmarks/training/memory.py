@@ -42,10 +42,10 @@ def prepare(work: Path, pairs: int) -> Path:
 
 def measure(snapshot: Path, loss: str, steps: int) -> dict[str, Any]:
     """Train a tiny model for `steps` steps in a process of its own, and return what that says."""
-    from tests.bento.tiny_model import save_cross_encoder
+    from tests.bento.tiny_model import save_trained
 
     with tempfile.TemporaryDirectory(prefix="memory-") as work:
-        save_cross_encoder(Path(work) / "model")
+        save_trained(Path(work) / "model")
         program = [sys.executable, "-m", "tests.benchmarks.training.memory"]
         command = [*program, str(snapshot), str(Path(work) / "model"), loss, str(steps)]
         result = subprocess.run(command, stdout=subprocess.PIPE, timeout=TIMEOUT_SECONDS, check=True)

@@ -55,7 +55,7 @@ def measure(snapshot: Snapshot, work: Path, queries: int, rounds: int) -> Iterat
 def _some(snapshot: Snapshot, work: Path, queries: int) -> Snapshot:
     """Keep `queries` of the training split, drawn at random, and one of the validation split."""
     table, validation = snapshot.table("train"), snapshot.table("validation")
-    names = np.random.default_rng(SEED).permutation(np.sort(table["query_id"].unique().to_numpy()))[:queries]
+    names = np.random.default_rng(SEED).permutation(sorted(table["query_id"].unique().to_pylist()))[:queries]
     train_side = table.filter(pc.is_in(table["query_id"], pa.array(names)))
     one = validation.filter(pc.equal(validation["relevance"], 1))["query_id"][0]
     kept = pa.concat_tables([train_side, validation.filter(pc.equal(validation["query_id"], one))])

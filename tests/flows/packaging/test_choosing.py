@@ -69,7 +69,11 @@ def test_the_fastest_fit_engine_of_four_travels_alone(tmp_path: Path) -> None:
     assert max(speeds, key=lambda name: speeds[name]) == chosen.name
     fp32 = [m for m in model.manifest.measurements if m.engine.endswith("fp32")]
     assert all(m.score_difference is not None and m.score_difference <= 1e-4 for m in fp32)
-    assert len({m.ndcg for m in fp32}) == 1
+    for m in model.manifest.measurements:  # the slower ones need not be judged; the reference always is
+        if m.verdict == f"slower than {chosen.name}" and m.engine != "onnxruntime-fp32":
+            assert m.ndcg is None
+        else:
+            assert m.ndcg is not None
     networks = {path.stem for path in model.folder.iterdir() if path.suffix in (".onnx", ".xml", ".bin")}
     assert networks == {Path(chosen.file).stem}
     served = Model.open(model.folder, threads=1)

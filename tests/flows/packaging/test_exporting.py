@@ -9,7 +9,7 @@ import pytest
 
 from flows.packaging import ExportDiffers, ExportedModel, ExportFailed, export
 from flows.settings import PackagingSettings
-from tests.bento.tiny_model import MAX_LENGTH, SETTINGS, exported, save_cross_encoder, trained, version
+from tests.bento.tiny_model import MAX_LENGTH, SETTINGS, exported, save_trained, trained, version
 
 
 def test_what_is_exported_serves_as_the_trained_model_scores() -> None:
@@ -60,6 +60,6 @@ def test_a_finished_export_is_taken_up_and_another_versions_is_not(tmp_path: Pat
 
 
 def test_a_classifier_of_three_is_no_reranker(tmp_path: Path) -> None:
-    save_cross_encoder(tmp_path / "model", outputs=3)
+    save_trained(tmp_path / "model", outputs=3)
     with pytest.raises(ExportFailed, match="has 3 outputs"):
         export(tmp_path / "model", tmp_path / "export", version(1), SETTINGS)

@@ -8,6 +8,7 @@ from flows.contracts.model import TrainedModel
 from flows.contracts.snapshot import CleaningCounts, Snapshot, SnapshotManifest, SplitCounts
 from flows.registry import Registry
 from flows.settings import RegistrySettings
+from tests.tiny_bert import save_bert, save_cross_encoder
 
 SNAPSHOT = "ab" * 32
 WORDS = "how do i sort a list of numbers array matrix return sum mean plot file open the python"
@@ -16,27 +17,8 @@ WORDS = "how do i sort a list of numbers array matrix return sum mean plot file 
 @pytest.fixture(scope="session")
 def cross_encoder(tmp_path_factory):
     """A real CrossEncoder, far too small to be good: random BERT weights and a vocabulary of a few words."""
-    import torch
-    from sentence_transformers import CrossEncoder
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
-    torch.manual_seed(7)
-    raw, saved = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("trained")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS.split()]
-    (raw / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
-    BertTokenizerFast(str(raw / "vocab.txt")).save_pretrained(raw)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        num_labels=1,
-    )
-    BertForSequenceClassification(config).save_pretrained(raw)
-    CrossEncoder(str(raw), max_length=32, local_files_only=True).save_pretrained(str(saved))
-    return saved
+    raw = save_bert(tmp_path_factory.mktemp("raw"), WORDS.split(), seed=7)
+    return save_cross_encoder(tmp_path_factory.mktemp("trained"), raw, max_length=32)
 
 
 @pytest.fixture(scope="session")

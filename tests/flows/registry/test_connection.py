@@ -112,6 +112,13 @@ def test_a_database_that_is_locked_can_heal(uri, registry, trained):
     assert registry.promote(version.version).aliases == ("champion",)
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://[::1", "http://"])
+def test_an_address_that_is_none_cannot_heal(address):
+    with pytest.raises(RegistryError, match="RERANKER_REGISTRY__TRACKING_URI") as caught:
+        Registry(IMPATIENT, address).champion()
+    assert not isinstance(caught.value, RegistryUnavailable)
+
+
 def test_an_address_that_mlflow_does_not_know():
     with pytest.raises(RegistryError, match="gopher://somewhere"):
         Registry(IMPATIENT, "gopher://somewhere").champion()

@@ -10,6 +10,7 @@ from flows.contracts.pair import PAIR_SCHEMA
 from flows.contracts.snapshot import Snapshot
 from flows.settings import CleaningSettings, TrainingSettings
 from flows.snapshot import freeze
+from tests.tiny_bert import save_bert
 
 COLOURS = ["red", "green", "blue", "white", "black", "brown"]
 THINGS = ["apple", "house", "river", "stone", "cloud", "horse", "table", "paper"]
@@ -19,34 +20,8 @@ LAST = datetime(2026, 3, 1, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder without a classification head: 2 layers, 64 wide, whole words as tokens."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, set_seed
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "where", "is", "the", "a", "here", *COLOURS, *THINGS]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    folder = tmp_path_factory.mktemp("base") / "tiny"
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    ).save_pretrained(folder)
-    set_seed(1)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
+    words = ["where", "is", "the", "a", "here", *COLOURS, *THINGS]
+    return save_bert(tmp_path_factory.mktemp("base") / "tiny", words, seed=1, width=64, outputs=None)
 
 
 def rows(queries: int = 48) -> list[dict[str, object]]:

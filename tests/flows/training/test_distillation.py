@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.contracts.model import weights_digest
 from flows.contracts.snapshot import Snapshot
 from flows.retrieval.bm25 import Bm25
 from flows.settings import StudentSettings, TrainingSettings
@@ -18,7 +19,7 @@ from flows.training import (
     distil,
     student_configuration,
 )
-from flows.training.model import digest, open_model, save_model
+from flows.training.model import open_model, save_model
 from flows.training.student import make_student
 
 SETTINGS = StudentSettings(
@@ -71,9 +72,9 @@ def test_a_student_is_a_plain_cross_encoder_with_fewer_layers(
     loaded = CrossEncoder(str(student.folder), local_files_only=True)
     assert loaded.model.config.num_hidden_layers == 1
     assert loaded.max_length == student.max_length == 32
-    assert student.digest == digest(tmp_path / "student") != digest(teacher)
+    assert student.digest == weights_digest(tmp_path / "student") != weights_digest(teacher)
     assert student.snapshot == snapshot.digest
-    assert student.configuration == student_configuration(SETTINGS, settings, digest(teacher), 1)
+    assert student.configuration == student_configuration(SETTINGS, settings, weights_digest(teacher), 1)
     assert student.started_from == str(teacher)
     assert student.steps == len(reports) == reports[-1].total
     assert student.validation["ndcg@10"] == max(r.validation for r in reports if r.validation is not None)

@@ -1,0 +1,100 @@
+"""The part `resume`: trainings under a time limit, killed at a random moment and started again, beside unbroken ones.
+
+    python -m tests.benchmarks.training.resume SNAPSHOT FOLDER MINUTES SEED
+
+trains into FOLDER, or goes on from the checkpoints there, prints the steps as they pass, and in the end the result as
+JSON.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flows.contracts.snapshot import Snapshot
+from flows.evaluation import evaluate
+from flows.settings import TrainingSettings
+from flows.training import CrossEncoderScorer, LocalCheckpoints, Progress, train
+
+CHECKPOINT_MINUTES = 0.15
+SEED, RESAMPLES = 13, 10_000
+
+
+def measure(snapshot: Snapshot, work: Path, minutes: float, rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield a line for each round: what an unbroken and a killed training came to, and the noise of their difference.
+
+    The interval is of 95 %, bootstrapped over the test queries, the same for both sides.
+    """
+    rng = np.random.default_rng(SEED)
+    for seed in range(1, rounds + 1):
+        unbroken = _train(snapshot, work / f"unbroken-{seed}", minutes, seed)
+        at = float(rng.uniform(0.15, 0.85) * minutes * 60)
+        killed = _train(snapshot, work / f"killed-{seed}", minutes, seed, kill_after=at)
+        sides = [_judge(snapshot, run["folder"]) for run in (unbroken, killed)]
+        gains = sides[1] - sides[0]
+        means = rng.choice(gains, (RESAMPLES, len(gains))).mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        line = {
+            "seed": seed,
+            "killed_at_s": at,
+            "of_s": minutes * 60,
+            "steps": unbroken["steps"],
+            "steps_killed": killed["steps"],
+            "seconds": unbroken["seconds"],
+            "seconds_killed": killed["seconds"],
+            "ndcg": float(sides[0].mean()),
+            "ndcg_killed": float(sides[1].mean()),
+            "low": float(low),
+            "high": float(high),
+            "same_weights": unbroken["digest"] == killed["digest"],
+        }
+        print(f"resume: {line}", file=sys.stderr, flush=True)
+        yield line
+
+
+def _train(
+    snapshot: Snapshot, folder: Path, minutes: float, seed: int, kill_after: float | None = None
+) -> dict[str, Any]:
+    """Train in a process of its own; after its first step it has `kill_after` seconds to live, and then another."""
+    program = [sys.executable, "-m", "tests.benchmarks.training.resume"]
+    command = [*program, str(snapshot.folder), str(folder), str(minutes), str(seed)]
+    if kill_after is not None:
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(kill_after)
+            process.kill()
+        print(f"resume: killed after {kill_after:.0f} s", file=sys.stderr, flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _judge(snapshot: Snapshot, folder: str) -> "pd.Series[float]":
+    return evaluate(snapshot.table("test"), CrossEncoderScorer(Path(folder))).per_query["ndcg@10"]
+
+
+def main() -> None:
+    """Train, or go on."""
+    snapshot, folder, minutes, seed = Snapshot(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    settings = TrainingSettings(
+        max_length=96, epochs=10, max_minutes=float(minutes), seed=seed, checkpoint_minutes=CHECKPOINT_MINUTES
+    )
+
+    def show(progress: Progress) -> None:
+        print(progress.step, flush=True)
+
+    checkpoints = LocalCheckpoints(folder / "checkpoints")
+    made = train(snapshot, settings, settings.base_model, folder / "model", show, checkpoints)
+    found = {"folder": str(made.folder), "steps": made.steps, "seconds": made.seconds, "digest": made.digest}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
