@@ -84,24 +84,28 @@ def _apart(
     where: npt.NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both sides with a mean difference of `gain` over the queries `where`.
+    """Return both sides with a mean difference of `gain` over the queries `where`, exact to a query.
 
-    One side gets another ranker's values on a random share of the queries, which is what that share makes of it:
-    differences stay those between real rankers, most of them 0 and some large.
+    One side gets another ranker's values on queries drawn until the difference is as asked: differences stay those
+    between real rankers, most of them 0 and some large. Drawing so many that it is right on average only would move
+    the truth from draw to draw, and blame the gate for it.
     """
-    lacking = gain - float((challenger - incumbent)[NDCG][where].mean())
-    raised, lowered = (float((other - side)[NDCG][where].mean()) for side in (challenger, incumbent))
-    shares = [lacking / step if step else np.inf for step in (raised, -lowered)]
+    queries = np.flatnonzero(where)
+    lacking = (gain - (challenger - incumbent)[NDCG].to_numpy()[queries].mean()) * len(queries)
+    sides, signs = [challenger, incumbent], (1, -1)
+    steps = [sign * (other - side)[NDCG].to_numpy()[queries] for sign, side in zip(signs, sides, strict=True)]
+    shares = [lacking / total if (total := step.sum()) else np.inf for step in steps]
     possible = [i for i in (0, 1) if 0 <= shares[i] <= 1]
     if not possible:
-        raise OutOfReach(
-            f"a difference of {gain:g} is more than the other ranker can make: {max(raised, -lowered):g}"
-        )
+        most = max((step.mean() for step in steps), key=abs)
+        raise OutOfReach(f"a difference of {gain:g} is more than the other ranker can make: {most:g}")
     side = min(possible, key=lambda i: shares[i])
-    sides = [challenger, incumbent]
-    chosen = where & (rng.random(len(where)) < shares[side])
-    sides[side] = sides[side].copy()
-    sides[side].loc[chosen] = other.loc[chosen]
+    order = rng.permutation(len(queries))
+    reached = np.append(0.0, np.cumsum(steps[side][order]))
+    chosen = queries[order[: int(np.argmin(np.abs(reached - lacking)))]]
+    values = sides[side].to_numpy(copy=True)
+    values[chosen] = other.to_numpy()[chosen]
+    sides[side] = pd.DataFrame(values, sides[side].index, sides[side].columns)
     return sides[0], sides[1]
 
 

@@ -27,6 +27,10 @@ def made(effect: float = 0.0, seeds: int = 4) -> Runs:
 @pytest.mark.parametrize("gain", [0.0, 0.03, 0.05])
 def test_a_true_gain_is_of_the_size_that_was_asked_for(gain):
     runs, rng = made(), np.random.default_rng(2)
+    everywhere = np.ones(QUERIES, dtype=bool)
+    for _ in range(20):
+        sides = draws._apart(runs.seeds[0], runs.seeds[1], runs.other, gain, everywhere, rng)
+        assert (sides[0] - sides[1])["ndcg@10"].mean() == pytest.approx(gain, abs=1 / QUERIES)
     found = [
         (draw.challenger.per_query - draw.incumbent.per_query)["ndcg@10"].mean()
         for draw in (draws.better(runs, gain, 2_000, rng) for _ in range(40))

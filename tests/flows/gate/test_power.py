@@ -21,8 +21,19 @@ def test_the_number_is_the_textbooks():
 
 
 def test_a_spread_known_from_few_queries_asks_for_more():
-    # chi2(0.2) of 29 degrees of freedom is 22.48.
-    assert queries_needed(spread(0.2, 30), SETTINGS) == pytest.approx(467 * 29 / 22.48, abs=2)
+    needed = [queries_needed(spread(0.2, count), SETTINGS) for count in (30, 100, 1_000)]
+    assert needed == sorted(needed, reverse=True)
+    assert 467 < needed[-1] < 0.8 * needed[0]
+
+
+@pytest.mark.parametrize("changed", [1.0, 0.1])
+def test_the_spread_is_seldom_taken_for_less_than_it_is(changed):
+    """Also where nine of ten queries do not change: the interval is one of 80 %."""
+    rng = np.random.default_rng(11)
+    deviation = 0.5 * changed**0.5
+    enough = (3.2415 * deviation / 0.03) ** 2
+    pilots = rng.normal(0, 0.5, (400, 150)) * (rng.random((400, 150)) < changed)
+    assert np.mean([queries_needed(pilot, SETTINGS) >= enough for pilot in pilots]) >= 0.7
 
 
 def test_the_least_gain_asks_for_more_where_it_lies_close_to_what_is_to_be_seen():

@@ -25,7 +25,7 @@ BETTER = Contender("version 2", noisy(0.06, 200))
         (all_of(BETTER, mode="disabled"), "**version 2 takes over from bm25 UNJUDGED**: the gate is disabled."),
         (
             all_of(Contender("v2", noisy(0.02, 200))),
-            "**v2 does not take over from bm25**: 200 test queries are too few to tell; about 511 would be enough.",
+            "**v2 does not take over from bm25**: 200 test queries are too few to tell; about 517 would be enough.",
         ),
         (
             all_of(Contender("v2", frame(0.505, queries=200))),
