@@ -10,6 +10,7 @@ from flows.gate.contender import JUDGED, Contender, Costs, aligned
 from flows.gate.decision import About, Comparison, Decision, Judgement, Rule, Slice, Verdict
 from flows.gate.evidence import Evidence, evidence, holm
 from flows.gate.power import queries_needed
+from flows.gate.seeds import explained
 from flows.gate.slices import judge_slices
 from flows.settings import GateSettings
 
@@ -43,7 +44,7 @@ def decide(
         snapshot: Digest of the data all were judged on.
 
     Raises:
-        GateError: the sides cannot be compared.
+        GateError: the sides cannot be compared, or no test set could tell so many challengers from luck.
     """
     if settings.mode == "disabled":
         return _unjudged(challengers, incumbent, settings, snapshot)
@@ -57,6 +58,7 @@ def decide(
             theirs,
             sureness,
             p_value,
+            explained(difference[NDCG].to_numpy(dtype=np.float64), settings, len(ours)),
             () if slices is None else judge_slices(difference[NDCG], slices, settings),
             queries_needed(difference[NDCG].to_numpy(dtype=np.float64), settings, len(ours)),
             settings,
@@ -114,13 +116,14 @@ def _judge(
     incumbent: Contender,
     sureness: tuple[Evidence, ...],
     p_value: float,
+    seeds: float,
     slices: tuple[Slice, ...],
     needed: int,
     settings: GateSettings,
     *,
     with_slices: bool,
 ) -> Judgement:
-    rules = [*_quality(len(challenger.per_query), sureness, p_value, settings)]
+    rules = [*_quality(len(challenger.per_query), sureness, p_value, seeds, settings)]
     if with_slices:
         rules.append(_slice_rule(slices, settings))
     if challenger.costs:
@@ -137,7 +140,9 @@ def _judge(
     )
 
 
-def _quality(queries: int, sureness: tuple[Evidence, ...], p_value: float, s: GateSettings) -> list[Rule]:
+def _quality(
+    queries: int, sureness: tuple[Evidence, ...], p_value: float, seeds: float, s: GateSettings
+) -> list[Rule]:
     ndcg, mrr, mean_precision = sureness
 
     def at_least(name: str, about: About, demand: str, observed: float, limit: float) -> Rule:
@@ -145,6 +150,14 @@ def _quality(queries: int, sureness: tuple[Evidence, ...], p_value: float, s: Ga
         return Rule(name=name, about=about, demand=demand, observed=observed, limit=limit, passed=passed)
 
     gain, level = s.min_ndcg_gain, s.max_p_value
+    luck = Rule(
+        name="seeds",
+        about="gain",
+        demand="NDCG@10 gains more than other queries and another seed together explain",
+        observed=ndcg.difference,
+        limit=seeds,
+        passed=ndcg.difference > seeds - TOLERANCE,
+    )
     return [
         at_least("queries", "queries", f"at least {s.min_queries} queries", queries, s.min_queries),
         at_least("ndcg@10", "gain", f"NDCG@10 gains at least {gain:g}", ndcg.difference, gain),
@@ -164,6 +177,7 @@ def _quality(queries: int, sureness: tuple[Evidence, ...], p_value: float, s: Ga
             limit=0.0,
             passed=ndcg.low > 0,
         ),
+        *([luck] if s.seed_deviation else []),
         at_least(
             "mrr@10", "harm", f"MRR@10 falls by no more than {s.max_mrr_fall:g}", mrr.difference, -s.max_mrr_fall
         ),

@@ -22,6 +22,12 @@ class GateSettings(Section):
         0.05, gt=0, lt=1, description="Two-sided paired permutation test of that gain, corrected for challengers."
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Of the interval that must lie above zero.")
+    seed_deviation: float = Field(
+        0.006,
+        ge=0,
+        description="Standard deviation of NDCG@10 over trainings of one recipe with other seeds: the gain must be "
+        "more than that explains as well; 0 for no such rule.",
+    )
     max_mrr_fall: float = Field(0.05, ge=0, description="MRR@10 may fall by this much.")
     max_map_fall: float = Field(0.05, ge=0, description="MAP@10 may fall by this much.")
     max_slice_fall: float = Field(
@@ -47,6 +53,11 @@ class GateSettings(Section):
             raise ValueError(
                 f"a gain of detectable_gain={self.detectable_gain:g} cannot be told from min_ndcg_gain="
                 f"{self.min_ndcg_gain:g}: raise the one or lower the other"
+            )
+        if self.detectable_gain <= 3 * self.seed_deviation:
+            raise ValueError(
+                f"a gain of detectable_gain={self.detectable_gain:g} cannot be told from another seed with "
+                f"seed_deviation={self.seed_deviation:g}: it must be more than three times as large"
             )
         return self
 

@@ -6,7 +6,8 @@ import pandas as pd
 from flows.gate import Contender, Costs, Decision, decide
 from flows.settings import GateSettings
 
-QUICK = GateSettings(resamples=1_000)
+QUICK = GateSettings(resamples=1_000, seed_deviation=0)
+"""Seeds explain nothing here, so that the other rules show."""
 
 
 def frame(ndcg, mrr=0.6, mean_precision=0.6, queries=40):

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from flows.gate import GateError
 from flows.gate.power import queries_needed
 from flows.settings import GateSettings
 from tests.flows.gate.sides import frame, judge
 
-SETTINGS = GateSettings(resamples=1_000)
+SETTINGS = GateSettings(resamples=1_000, seed_deviation=0)
 
 
 def spread(deviation, count=200):
@@ -39,6 +40,19 @@ def test_the_spread_is_seldom_taken_for_less_than_it_is(changed):
 def test_the_least_gain_asks_for_more_where_it_lies_close_to_what_is_to_be_seen():
     close = SETTINGS.model_copy(update={"min_ndcg_gain": 0.025})
     assert queries_needed(spread(0.2, 10**6), close) == pytest.approx((1.2816 * 0.2 / 0.005) ** 2, abs=5)
+
+
+def test_seeds_ask_for_more_queries_until_none_are_enough():
+    numbers = [
+        queries_needed(spread(0.2, 10**6), SETTINGS.model_copy(update={"seed_deviation": deviation}))
+        for deviation in (0.0, 0.003, 0.006, 0.009)
+    ]
+    assert numbers == sorted(numbers)
+    # At 0.006: the error x with 1.645 sqrt(x^2 + 2 0.006^2) + 1.282 x = 0.03 is 0.00823.
+    assert numbers[2] == pytest.approx((0.2 / 0.00823) ** 2, rel=0.005)
+    close = SETTINGS.model_copy(update={"seed_deviation": 0.009})
+    with pytest.raises(GateError, match=r"With 20 challengers a gain of 0\.03 cannot be told"):
+        queries_needed(spread(0.2), close, challengers=20)
 
 
 @pytest.mark.parametrize("differences", [np.zeros(50), np.zeros(1), np.zeros(0)])

@@ -20,6 +20,7 @@ def test_the_limits_are_the_documented_ones():
     s = GateSettings()
     assert (s.mode, s.min_ndcg_gain, s.max_p_value, s.confidence) == ("enabled", 0.01, 0.05, 0.95)
     assert (s.max_mrr_fall, s.max_map_fall, s.detectable_gain, s.power) == (0.05, 0.05, 0.03, 0.9)
+    assert s.seed_deviation == 0.006
 
 
 GAIN = ["ndcg@10"]
@@ -84,6 +85,25 @@ def test_gains_that_chance_may_explain(gain, queries, verdict, rules):
     needed = decision.judgements[0].queries_needed
     assert 467 < needed < 560  # more than the textbook's, the less the spread is known
     assert decision.queries_needed == (needed if verdict == "cannot-tell" else None)
+
+
+SEEDS = [
+    # gain, spread, queries | rules that failed; 1.645 sqrt(spread^2 / queries + 2 0.006^2) is what seeds explain
+    (0.0141, 0.0, 400, []),
+    (0.0138, 0.0, 400, ["seeds"]),  # every query gains, and another seed may have made it
+    (0.0160, 0.1, 400, ["seeds"]),
+    (0.0164, 0.1, 400, []),
+    (0.0009, 0.0, 400, ["ndcg@10", "seeds"]),
+]
+
+
+@pytest.mark.parametrize(("gain", "spread", "queries", "rules"), SEEDS)
+def test_gains_that_another_seed_may_explain(gain, spread, queries, rules):
+    decision = judge(noisy(gain, queries, spread), frame(0.5, queries=queries), GateSettings(resamples=1_000))
+    assert failed(decision) == rules
+    (judgement,) = decision.judgements
+    limit = next(rule.limit for rule in judgement.rules if rule.name == "seeds")
+    assert limit == pytest.approx(1.6449 * (spread**2 / queries + 2 * 0.006**2) ** 0.5, abs=1e-5)
 
 
 def test_an_outlier_is_not_evidence():
