@@ -284,6 +284,7 @@ def test_killed_while_it_waits_it_asks_again(registry: Registry) -> None:
     }
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT)
     (dead,) = wait_for(lambda: process.poll() is not None or paused())
+    form(dead)  # it has asked
     process.send_signal(signal.SIGKILL)
     process.wait(30)
     assert fill_in(dead, YES) == "ACCEPT"  # too late: nobody is there to hear it
