@@ -1,6 +1,6 @@
-"""The part `resume`: trainings under a time limit, killed at a random moment and started again, beside unbroken ones.
+"""The part `resume`: trainings that are killed at a random moment and started again, beside unbroken ones.
 
-    python -m tests.benchmarks.training.resume SNAPSHOT FOLDER MINUTES SEED
+    python -m tests.benchmarks.training.resume SNAPSHOT FOLDER EPOCHS SEED
 
 trains into FOLDER, or goes on from the checkpoints there, prints the steps as they pass, and in the end the result as
 JSON.
@@ -22,20 +22,20 @@ from flows.evaluation import evaluate
 from flows.settings import TrainingSettings
 from flows.training import CrossEncoderScorer, LocalCheckpoints, Progress, train
 
-CHECKPOINT_MINUTES = 0.15
+CHECKPOINT_MINUTES = 0.1
 SEED, RESAMPLES = 13, 10_000
 
 
-def measure(snapshot: Snapshot, work: Path, minutes: float, rounds: int) -> Iterator[dict[str, Any]]:
+def measure(snapshot: Snapshot, work: Path, epochs: float, rounds: int) -> Iterator[dict[str, Any]]:
     """Yield a line for each round: what an unbroken and a killed training came to, and the noise of their difference.
 
     The interval is of 95 %, bootstrapped over the test queries, the same for both sides.
     """
     rng = np.random.default_rng(SEED)
     for seed in range(1, rounds + 1):
-        unbroken = _train(snapshot, work / f"unbroken-{seed}", minutes, seed)
-        at = float(rng.uniform(0.15, 0.85) * minutes * 60)
-        killed = _train(snapshot, work / f"killed-{seed}", minutes, seed, kill_after=at)
+        unbroken = _train(snapshot, work / f"unbroken-{seed}", epochs, seed)
+        at = float(rng.uniform(0.15, 0.85) * unbroken["seconds"])
+        killed = _train(snapshot, work / f"killed-{seed}", epochs, seed, kill_after=at)
         sides = [_judge(snapshot, run["folder"]) for run in (unbroken, killed)]
         gains = sides[1] - sides[0]
         means = rng.choice(gains, (RESAMPLES, len(gains))).mean(axis=1)
@@ -43,7 +43,6 @@ def measure(snapshot: Snapshot, work: Path, minutes: float, rounds: int) -> Iter
         line = {
             "seed": seed,
             "killed_at_s": at,
-            "of_s": minutes * 60,
             "steps": unbroken["steps"],
             "steps_killed": killed["steps"],
             "seconds": unbroken["seconds"],
@@ -59,11 +58,11 @@ def measure(snapshot: Snapshot, work: Path, minutes: float, rounds: int) -> Iter
 
 
 def _train(
-    snapshot: Snapshot, folder: Path, minutes: float, seed: int, kill_after: float | None = None
+    snapshot: Snapshot, folder: Path, epochs: float, seed: int, kill_after: float | None = None
 ) -> dict[str, Any]:
-    """Train in a process of its own; after its first step it has `kill_after` seconds to live, and then another."""
+    """Train in a process of its own; it has `kill_after` seconds from its first step on, and then another goes on."""
     program = [sys.executable, "-m", "tests.benchmarks.training.resume"]
-    command = [*program, str(snapshot.folder), str(folder), str(minutes), str(seed)]
+    command = [*program, str(snapshot.folder), str(folder), str(epochs), str(seed)]
     if kill_after is not None:
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -82,9 +81,9 @@ def _judge(snapshot: Snapshot, folder: str) -> "pd.Series[float]":
 
 def main() -> None:
     """Train, or go on."""
-    snapshot, folder, minutes, seed = Snapshot(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    snapshot, folder, epochs, seed = Snapshot(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     settings = TrainingSettings(
-        max_length=96, epochs=10, max_minutes=float(minutes), seed=seed, checkpoint_minutes=CHECKPOINT_MINUTES
+        max_length=96, epochs=float(epochs), max_minutes=1_000, seed=seed, checkpoint_minutes=CHECKPOINT_MINUTES
     )
 
     def show(progress: Progress) -> None:
