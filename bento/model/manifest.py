@@ -46,7 +46,7 @@ class Measurement(BaseModel):
     score_difference: float | None = None
     """The largest from the trained model's scores, of 0..1."""
     ndcg: float | None = None
-    """NDCG@10 on the snapshot's test split."""
+    """NDCG@10 on the snapshot's test split; None where a faster engine was fit, or that split cannot judge."""
     verdict: str
     """Either `chosen`, or why it is not."""
 
